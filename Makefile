@@ -1,0 +1,60 @@
+# `make help` lists the targets.
+
+PY := .venv/bin/python
+BGTK := .venv/bin/bgtk
+
+# One thread a process: we run processes side by side, and sums come out the same whatever the machine.
+export OPENBLAS_NUM_THREADS := 1
+export OMP_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo run start test test-all browser check coverage bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+env: ## .venv with the locked versions; does nothing where nothing changed
+	@sh scripts/setup.sh
+
+demo: env ## a made-up province, from raw exports to finished reports
+	@$(BGTK) demo
+	@echo
+	@echo 'Buka di peramban / Open in a browser:'
+	@ls -t reports/*/index.html */reports/*/index.html 2>/dev/null | head -n 1 | sed 's/^/    /'
+
+run: env ## everything in workspace.yaml that is stale
+	@$(BGTK) run
+
+start: env ## JupyterLab at the form notebook
+	@$(BGTK) start
+
+test: env ## the tests but the slow ones
+	@$(PY) -m pytest -q
+	@echo
+	@echo 'Each test names what it holds: tests/. The rest: make test-all, make check, make coverage.'
+
+test-all: env ## all tests, the slow ones too
+	@$(PY) -m pytest -q -m 'slow or not slow'
+
+browser: env ## the pages in Chromium; a missing Chromium is a failure here
+	@BGTK_REQUIRE_BROWSER=1 $(PY) -m pytest -q -m browser
+
+check: env ## form, types, the rooms' order, the notebooks
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -m pytest -q tests/test_house.py
+
+coverage: env ## bias and interval coverage against the planted truth; goes on where it was stopped
+	@$(PY) bench/coverage.py
+
+bench: env ## time and memory of the batch engine
+	@$(PY) bench/throughput.py
+
+lock: ## requirements.lock.txt after a change of pyproject.toml (needs uv); UPGRADE=--upgrade takes newer versions
+	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate $(UPGRADE) \
+		--custom-compile-command 'make lock' pyproject.toml --output-file requirements.lock.txt
+
+clean: ## the environment and the tools' caches; never data/ or reports/
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,3 @@
+"""BGTK workbench."""
+
+__version__ = "0.1.0"

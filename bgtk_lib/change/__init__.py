@@ -1,0 +1,1 @@
+"""What changed between two waves: `estimate` by how much, `strata` and `clusters` how sure, `leavers` without whom."""

@@ -1,0 +1,328 @@
+"""`bgtk …`: the stages, the reports and the demonstration, from a terminal or a double click.
+
+Exit codes: 0 done · 1 done, but a gate stopped or held something · 2 the request is wrong, nothing was run · 3 a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from bgtk_lib.errors import BgtkError, Language, ParameterError, Text
+from bgtk_lib.findings import Gate, worst_states
+from bgtk_lib.words import say, sentences
+from bgtk_lib.workspace import Workspace, open_workspace
+from bgtk_lib.workspace.typed import nearest, read_yaml, require_known
+
+COMMANDS = ("demo", "run", "ingest", "check", "score", "report", "parameters", "start")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are ours: bilingual, exit code 2, no usage dump."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
+        words = message.split("'")
+        if "invalid choice" in message and len(words) > 1:
+            raise ParameterError(say("cli.unknown_command", found=words[1][:40], hint=nearest(words[1], COMMANDS)))
+        raise ParameterError(say("cli.usage", message=message[:200]))
+
+
+def build_parser(language: Language) -> Parser:
+    """Return the command line, its help in one language."""
+
+    def told(key: str) -> str:
+        return sentences()[f"cli.help.{key}"][language]
+
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--workspace", default=".", metavar="DIR", help=told("workspace"))
+    shared.add_argument("--language", choices=["id", "en"], help=told("language"))
+    shared.add_argument("--json", action="store_true", help=told("json"))
+    parser = Parser(prog="bgtk", description=told("bgtk"), epilog=told("exit_codes"))
+    commands = parser.add_subparsers(dest="command", metavar="|".join(COMMANDS), parser_class=Parser)
+    for name in COMMANDS:
+        one = commands.add_parser(name, parents=[shared], help=told(name), description=told(name))
+        if name == "demo":
+            one.add_argument("--size", default="small", help=told("size"))
+            one.add_argument("--scenario", default="sound", help=told("scenario"))
+            one.add_argument("--seed", default="20251018", help=told("seed"))
+            one.add_argument("--fault", action="append", default=[], help=told("fault"))
+            one.add_argument("--folder", default="demo", help=told("folder"))
+        if name == "report":
+            one.add_argument("name", help=told("report_name"))
+            one.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", dest="parameters", help=told("p"))
+            one.add_argument("--params", metavar="FILE", help=told("params"))
+        if name == "parameters":
+            one.add_argument("name", help=told("report_name"))
+        if name in ("run", "report"):
+            one.add_argument("--edition", metavar="ID", help=told("edition"))
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. No traceback reaches a user unless $BGTK_DEBUG is set."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    language = _guess_language(given)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")  # a Windows console may not know every sign
+    try:
+        chosen = build_parser(language).parse_args(given)
+        if chosen.command is None:
+            build_parser(language).print_help(sys.stderr)
+            return 2
+        if "\0" in "".join(given):
+            raise ParameterError(say("cli.usage", message="\\0"))
+        return _RUN[chosen.command](chosen, language)
+    except SystemExit as done:  # --help
+        return int(done.code or 0)
+    except BgtkError as error:
+        _tell(error.text, language)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _tell(say("cli.interrupted"), language)
+        return 3
+    except Exception as error:
+        if os.environ.get("BGTK_DEBUG"):
+            raise
+        _tell(say("cli.fault", kind=type(error).__name__), language)
+        return 3
+
+
+def _guess_language(given: Sequence[str]) -> Language:
+    """Return the language of messages before anything is parsed: the option, the workspace's, else Indonesian."""
+    for place, word in enumerate(given):
+        said = given[place + 1] if word == "--language" and place + 1 < len(given) else word.removeprefix("--language=")
+        if word.startswith("--language") and said in ("id", "en"):
+            return "en" if said == "en" else "id"
+    folder = given[given.index("--workspace") + 1] if "--workspace" in given[:-1] else "."
+    try:
+        return "en" if read_yaml(Path(folder) / "workspace.yaml").get("language") == "en" else "id"
+    except (BgtkError, OSError, ValueError):
+        return "id"
+
+
+def _tell(text: Text, language: Language) -> None:
+    print(text.said(language), file=sys.stderr)
+
+
+def _teller(language: Language) -> Callable[[Text], None]:
+    return lambda text: _tell(text, language)
+
+
+def _open(chosen: argparse.Namespace) -> Workspace:
+    return open_workspace(chosen.workspace)
+
+
+def _finish(chosen: argparse.Namespace, language: Language, gates: Sequence[Gate], content: dict[str, Any], say_last: Text) -> int:
+    """Print the one JSON object or the closing line; return 1 where a gate is closed."""
+    closed = [gate for gate in gates if gate.closed]
+    if chosen.json:
+        print(json.dumps(content, ensure_ascii=False, sort_keys=True))
+    else:
+        print(say_last.said(language))
+    return 1 if closed else 0
+
+
+def _list_gates(gates: Sequence[Gate]) -> list[dict[str, Any]]:
+    return [
+        {"code": g.code, "state": g.state, "scope": dict(g.scope), "message": {"id": g.message.id, "en": g.message.en}, "lifted": g.lifted}
+        for g in gates
+    ]
+
+
+def _run_stage(until: str) -> Callable[[argparse.Namespace, Language], int]:
+    def run(chosen: argparse.Namespace, language: Language) -> int:
+        from bgtk_lib.editions import apply_decisions
+        from bgtk_lib.stages import read_gates, run_stages
+
+        workspace = _open(chosen)
+        ran = run_stages(workspace, until=until, tell=_teller(language))
+        gates = apply_decisions(read_gates(workspace), workspace.folder("decisions") / "gates.csv") if until != "ingest" else []
+        if not chosen.json:
+            for gate in (gate for gate in gates if gate.state not in ("OK", "WARN", "UNKNOWN")):
+                print(f"{gate.code} {gate.state:4} {gate.scope_text}\n     {gate.message.said(language)}")
+        sources = [
+            {key: source[key] for key in ("name", "table", "received", "accepted", "aside")}
+            for source in workspace.stage_record("ingest")["sources"]
+        ]
+        content = {"ran": ran, "sources": sources, "gates": _list_gates(gates)}
+        worst = ", ".join(f"{code} {state}" for code, state in worst_states(gates).items()) or "–"
+        return _finish(chosen, language, gates, content, say("cli.stage_done", stage=say(f"stage.{until}"), worst=worst))
+
+    return run
+
+
+def _run_reports(workspace: Workspace, chosen: argparse.Namespace, language: Language, wishes: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    from bgtk_lib.engine.run import make_reports
+
+    if sys.stderr.isatty():
+        with tqdm(total=len(wishes), file=sys.stderr, unit="laporan" if language == "id" else "report") as bar:
+
+            def tell(text: Text) -> None:
+                bar.set_postfix_str(text.said(language)[:60])
+                bar.update()
+
+            made = make_reports(workspace, wishes, tell)
+    else:
+        made = make_reports(workspace, wishes, _teller(language))
+    listed = [
+        {
+            "report": one.wish.report.name,
+            "slug": one.wish.slug,
+            "status": one.status,
+            "page": str(one.page.relative_to(workspace.root)) if one.page else None,
+            "reason": {"id": one.reason.id, "en": one.reason.en} if one.reason else None,
+        }
+        for one in made
+    ]
+    return made, listed
+
+
+def _close_reports(workspace: Workspace, chosen: argparse.Namespace, language: Language, made: Sequence[Any], listed: list[Any]) -> int:
+    """Say where to look; return 3 where a report failed, 1 where one is stopped or held, else 0."""
+    editions = sorted({one.wish.parameters.edition_id for one in made})
+    index = [workspace.root / "reports" / edition / "index.html" for edition in editions]
+    if chosen.json:
+        print(json.dumps({"reports": listed, "index": [str(path.relative_to(workspace.root)) for path in index]}, ensure_ascii=False, sort_keys=True))
+    else:
+        for one in made:
+            if one.status != "done":
+                why = f"\n     {one.reason.said(language)}" if one.reason else ""
+                print(f"{say(f'page.index.{one.status}').said(language)}: {one.wish.report.title.said(language)} ({one.wish.slug}){why}")
+        for path in index:
+            print(say("cli.look", path=str(path)).said(language))
+    states = {one.status for one in made}
+    return 3 if "failed" in states else 1 if states & {"stopped", "held"} else 0
+
+
+def _run_all(chosen: argparse.Namespace, language: Language) -> int:
+    from bgtk_lib.engine.run import list_wishes
+    from bgtk_lib.stages import run_stages
+
+    workspace = _open(chosen)
+    wishes = list_wishes(workspace, edition=chosen.edition, language=chosen.language)
+    run_stages(workspace, tell=_teller(language))
+    made, listed = _run_reports(workspace, chosen, language, wishes)
+    return _close_reports(workspace, chosen, language, made, listed)
+
+
+def _run_report(chosen: argparse.Namespace, language: Language) -> int:
+    from bgtk_lib.engine.run import check_counts, wish_for
+    from bgtk_lib.stages import run_stages
+
+    workspace = _open(chosen)
+    values = dict(read_yaml(Path(chosen.params))) if chosen.params else {}
+    for pair in chosen.parameters:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ParameterError(say("cli.pair", found=pair[:40]))
+        values[name] = value
+    wish = wish_for(workspace, chosen.name, values, edition=chosen.edition, language=chosen.language)
+    run_stages(workspace, tell=_teller(language))
+    check_counts(workspace, [wish])
+    made, listed = _run_reports(workspace, chosen, language, [wish])
+    return _close_reports(workspace, chosen, language, made, listed)
+
+
+def _run_parameters(chosen: argparse.Namespace, language: Language) -> int:
+    from bgtk_lib.engine.parameters import describe_parameters, find_report
+
+    report = find_report(chosen.name)
+    workspace = open_workspace(chosen.workspace) if (Path(chosen.workspace) / "workspace.yaml").is_file() else None
+    rows = describe_parameters(report, workspace)
+    if chosen.json:
+        content = [{**row, "help": {"id": row["help"].id, "en": row["help"].en}} for row in rows]
+        print(json.dumps({"report": report.name, "parameters": content}, ensure_ascii=False, sort_keys=True))
+        return 0
+    for row in rows:
+        default = say("cli.required").said(language) if row["required"] else f"{row['default']}"
+        print(f"{row['name']:20} {row['type']:8} {default:12} {row['help'].said(language)}")
+        if row["allowed"]:
+            print(f"{'':20} {', '.join(row['allowed'][:24])}{' …' if len(row['allowed']) > 24 else ''}")
+    return 0
+
+
+def _run_demo(chosen: argparse.Namespace, language: Language) -> int:
+    """Write a made-up province, do all that `run` does, and hold the gates that closed against those expected."""
+    from bgtk_lib.engine.run import list_wishes
+    from bgtk_lib.stages import read_gates, run_stages
+    from bgtk_lib.synthetic import FAULTS, SCENARIOS, SIZES, Design, expected_gates, write_demo
+
+    require_known(chosen.size, SIZES, what="--size")
+    require_known(chosen.scenario, SCENARIOS, what="--scenario")
+    for fault in chosen.fault:
+        require_known(fault, FAULTS, what="--fault")
+    if not chosen.seed.isdigit():
+        raise ParameterError(say("declared.wrong_type", path="--seed", found=chosen.seed[:20], wanted=say("kind.int")))
+    folder = Path(chosen.folder)
+    _clear_demo(folder)
+    _tell(say("cli.demo_writing", folder=folder.name), language)
+    write_demo(folder, Design(size=chosen.size, scenario=chosen.scenario, seed=int(chosen.seed)), faults=tuple(chosen.fault))
+    workspace = open_workspace(folder)
+    shutil.rmtree(workspace.secrets, ignore_errors=True)  # made-up people: their ledger starts anew with them
+    wishes = list_wishes(workspace, language=chosen.language)
+    run_stages(workspace, tell=_teller(language))
+    made, listed = _run_reports(workspace, chosen, language, wishes)
+    code = _close_reports(workspace, chosen, language, made, listed)
+    closed = {code: state for code, state in worst_states(read_gates(workspace)).items() if state in ("HOLD", "STOP")}
+    expected = expected_gates(tuple(chosen.fault))
+    if code == 3:
+        return 3
+    _tell(say("cli.demo_gates", closed=_write_gates(closed), expected=_write_gates(expected)), language)
+    return 0 if closed == expected else 1
+
+
+def _write_gates(gates: dict[str, Any]) -> str:
+    return ", ".join(f"{code} {state}" for code, state in sorted(gates.items())) or "–"
+
+
+def _clear_demo(folder: Path) -> None:
+    """Remove an earlier demonstration; anything else in the way is refused."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        declared = open_workspace(folder).declared
+        made_up = declared.data_kind == "synthetic" and declared.name.startswith("demo")
+    except BgtkError:
+        made_up = False
+    if not made_up:
+        raise ParameterError(say("cli.demo_folder", folder=folder.name))
+    shutil.rmtree(folder)
+
+
+def _run_start(chosen: argparse.Namespace, language: Language) -> int:
+    """Open the newest index in the browser where there is one, else make the reports of `workspace.yaml`."""
+    import webbrowser
+
+    workspace = _open(chosen)
+    found = sorted((workspace.root / "reports").glob("*/index.html"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise ParameterError(say("cli.no_index"))
+    print(say("cli.look", path=str(found[-1])).said(language))
+    webbrowser.open(found[-1].as_uri())
+    return 0
+
+
+_RUN: dict[str, Callable[[argparse.Namespace, Language], int]] = {
+    "demo": _run_demo,
+    "run": _run_all,
+    "ingest": _run_stage("ingest"),
+    "check": _run_stage("check"),
+    "score": _run_stage("score"),
+    "report": _run_report,
+    "parameters": _run_parameters,
+    "start": _run_start,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Small cells and their complements: one plan an edition says what is hidden; only what it released is ever drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import pandas as pd
+
+from bgtk_lib.errors import Text
+from bgtk_lib.findings import Figure, Flow, FlowStep, Withheld
+from bgtk_lib.words import say
+
+FEWEST_FOR_DENSITY = 30
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an edition hides.
+
+    Attributes
+    ----------
+    min_cell : int
+        Fewest persons a printed number may stand for.
+    hidden : mapping
+        Table → cell codes that are withheld: the small ones and the complements that would give them away.
+    """
+
+    min_cell: int
+    hidden: Mapping[str, Mapping[str, Literal["small", "complement"]]]
+
+
+@dataclass(frozen=True)
+class Released:
+    """What may be shown: figures with the withheld ones in their place, and what is drawn from them.
+
+    Attributes
+    ----------
+    figures : tuple of Figure
+        Withheld ones carry their reason in the place of their value.
+    frame : DataFrame or None
+        Tidy values for a picture that shows no single figure (a density); only of enough persons.
+    """
+
+    figures: tuple[Figure, ...] = ()
+    frame: pd.DataFrame | None = None
+
+
+def plan_suppression(tables: Mapping[str, pd.Series[int]], *, min_cell: int) -> Plan:
+    """Return what must be hidden so that no cell below `min_cell` can be read or subtracted from its table's total.
+
+    Parameters
+    ----------
+    tables : mapping
+        Table name → persons by cell code. Each table's total is taken as printed.
+    min_cell : int
+        Fewest persons a printed number may stand for.
+
+    Notes
+    -----
+    Within one table: every cell of 1 … min_cell − 1 is hidden; then, while a single cell is hidden or the hidden ones
+    together stand for fewer than `min_cell`, the smallest cell left is hidden too (primary and complementary
+    suppression in one dimension). Empty cells stand for nobody and stay.
+
+    Examples
+    --------
+    >>> plan = plan_suppression({"t": pd.Series({"a": 4, "b": 25, "c": 60})}, min_cell=10)
+    >>> dict(plan.hidden["t"])
+    {'a': 'small', 'b': 'complement'}
+    """
+    hidden: dict[str, dict[str, Literal["small", "complement"]]] = {}
+    for name, counts in tables.items():
+        cells = counts[counts > 0].sort_values(kind="stable")
+        aside: dict[str, Literal["small", "complement"]] = {str(code): "small" for code in cells.index[cells < min_cell]}
+        left = [str(code) for code in cells.index if str(code) not in aside]
+        while aside and left and (len(aside) < 2 or sum(int(cells[code]) for code in aside) < min_cell):
+            aside[left.pop(0)] = "complement"
+        hidden[name] = aside
+    return Plan(min_cell=min_cell, hidden=hidden)
+
+
+def name_table(report: str, selection: Mapping[str, object], part: str) -> str:
+    """Return the name of one table of an edition: its report, what it selects, and which part it is."""
+    chosen = ",".join(f"{key}={value}" for key, value in sorted(selection.items()))
+    return f"{report}({chosen}).{part}"
+
+
+def release(figures: Iterable[Figure], plan: Plan, *, table: str | None = None, cell: str = "district") -> Released:
+    """Return figures as they may be shown.
+
+    Parameters
+    ----------
+    figures : iterable of Figure
+        Findings at full precision.
+    plan : Plan
+        The edition's plan.
+    table : str, optional
+        The table whose cells the figures fill; its hidden cells are withheld.
+    cell : str
+        Which code of `where` names the cell.
+
+    Notes
+    -----
+    A figure of persons with 1 … min_cell − 1 behind it is withheld whether or not a table plans it.
+    """
+    hidden = plan.hidden.get(table or "", {})
+    return Released(tuple(_screen(figure, plan.min_cell, hidden, cell) for figure in figures))
+
+
+def _screen(figure: Figure, min_cell: int, hidden: Mapping[str, str], cell: str) -> Figure:
+    kind = hidden.get(figure.where.get(cell, ""))
+    if 0 < figure.n < min_cell:
+        kind = "small"
+    if kind is None:
+        return figure
+    # a small group is hidden even where another reason already stands in the place of its value: its n would be printed
+    return replace(figure, value=Withheld(say(f"withheld.{kind}", min_cell=min_cell), kind=kind))  # type: ignore[arg-type]
+
+
+def release_frame(frame: pd.DataFrame, plan: Plan, *, n: str = "n", values: Sequence[str] = ()) -> Released:
+    """Return a tidy frame whose `values` are null where its count stands for fewer than `min_cell`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Values with the count of persons or records behind each row.
+    plan : Plan
+        The edition's plan.
+    n : str
+        Column of counts; it is made null together with the values.
+    values : sequence of str
+        Columns that the count stands behind.
+    """
+    small = frame[n].between(1, plan.min_cell - 1)
+    shown = frame.copy()
+    for name in [n, *values]:
+        shown[name] = shown[name].astype("float64").mask(small)
+    shown["withheld"] = [say("withheld.small", min_cell=plan.min_cell) if hide else None for hide in small]
+    return Released(frame=shown)
+
+
+def release_density(grid: pd.DataFrame, plan: Plan) -> Released:
+    """Return a density only where every curve stands for enough persons (30, and `min_cell`); else nothing."""
+    enough = bool(len(grid)) and int(grid["n"].min()) >= max(FEWEST_FOR_DENSITY, plan.min_cell)
+    return Released(frame=grid if enough else None)
+
+
+def publish_flow(flow: Flow, plan: Plan) -> Flow:
+    """Return a flow with no count of 1 … min_cell − 1 in it, none that subtraction would give back; still conserving.
+
+    Notes
+    -----
+    The last state is what the figures rest on, so its number is kept; walking back from it, a state is kept only if it
+    differs from the next one kept by 0 or at least `min_cell`, and what was set aside between is joined. Reasons below
+    `min_cell` are pooled as ``several``, with the smallest other while the pool itself is too small.
+    """
+    kept: list[int] = []
+    for place in range(len(flow.steps) - 1, -1, -1):
+        n = flow.steps[place].n
+        gap = n - flow.steps[kept[-1]].n if kept else n
+        if gap == 0 or gap >= plan.min_cell:
+            kept.append(place)
+    kept.reverse()
+    steps = []
+    for before, place in zip([None, *kept], kept, strict=False):
+        joined: dict[str, int] = {}
+        for step in flow.steps[before + 1 : place + 1] if before is not None else ():
+            for reason, n in step.reasons.items():
+                joined[reason] = joined.get(reason, 0) + n
+        step = flow.steps[place]
+        steps.append(FlowStep(state=step.state, n=step.n, set_aside=sum(joined.values()), reasons=_pool(joined, plan.min_cell)))
+    return Flow(tuple(steps))
+
+
+def _pool(reasons: Mapping[str, int], min_cell: int) -> dict[str, int]:
+    """Return reasons with the small ones pooled until the pool is 0 or large enough."""
+    ordered = sorted(((n, reason) for reason, n in reasons.items() if n), key=lambda pair: pair[0])
+    pool = 0
+    while ordered and (ordered[0][0] < min_cell or 0 < pool < min_cell):
+        pool += ordered.pop(0)[0]
+    kept = {reason for _, reason in ordered}
+    named = {reason: n for reason, n in reasons.items() if reason in kept}
+    return {**named, "several": pool} if pool else named
+
+
+def publish_count(n: int, plan: Plan) -> Text:
+    """Return a count in words: itself, or that it is fewer than `min_cell`."""
+    return say("count.few", min_cell=plan.min_cell) if 0 < n < plan.min_cell else say("count.exact", n=n)

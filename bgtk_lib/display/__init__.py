@@ -1,0 +1,1 @@
+"""Sentences, tables and figures: what a reader sees of findings that may be shown."""

@@ -1,0 +1,203 @@
+"""The change report's pieces: answer, flow, districts, densities, sensitivity, appendix. Each draws what was released."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bgtk_lib.disclosure import Released
+from bgtk_lib.display import figures as draw
+from bgtk_lib.display import sentences as tell
+from bgtk_lib.display.canvas import draw_figure, start_figure
+from bgtk_lib.display.context import Context
+from bgtk_lib.display.page import KeyFigure, Shown, draw_answer, draw_flow_list, draw_notice
+from bgtk_lib.display.table import Column, draw_table
+from bgtk_lib.findings import Figure, Flow, Withheld
+from bgtk_lib.schema import districts
+from bgtk_lib.words import join, plain, say
+
+
+def find_figure(released: Released, name: str) -> Figure | None:
+    """Return the figure of a name that has a value, or None where it is withheld or absent."""
+    found = [f for f in released.figures if f.name == name and not isinstance(f.value, Withheld)]
+    return found[0] if found else None
+
+
+def draw_change_answer(released: Released, context: Context) -> Sequence[Shown]:
+    """Draw the bottom line: the answer with its interval and its conditions; why there is none, where there is none."""
+    mean = find_figure(released, "change.mean")
+    if mean is None:
+        withheld = next(f.value for f in released.figures if f.name == "change.mean")
+        reason = withheld.reason if isinstance(withheld, Withheld) else plain("–")
+        return [draw_notice("note", heading=say("change.no_answer"), body=[reason], language=context.language)]
+    pre, post = find_figure(released, "change.mean_pre"), find_figure(released, "change.mean_post")
+    change = _as_told(mean, pre, post, context)
+    size = find_figure(released, "change.g_av")
+    keys = [KeyFigure(value=say("figure.points_signed", value=mean.value), label=say("change.key.mean"), detail=_interval(mean, 1))]
+    if size:
+        keys.append(KeyFigure(value=say("change.value2", value=size.value), label=say("change.key.g_av"), detail=_interval(size, 2)))
+    keys.append(KeyFigure(value=say("count.exact", n=mean.n), label=say("change.key.pairs")))
+    evidence = say("page.evidence.early") if "DRAF" in context.marks else say("page.evidence.fair")
+    return [draw_answer(tell.tell_bottom_line(change), figures=keys, evidence=evidence, conditions=[say("change.condition.same_persons")], language=context.language)]
+
+
+def _as_told(mean: Figure, pre: Figure | None, post: Figure | None, context: Context) -> tell.Change:
+    waves = [context.waves.get(str(context.parameters[name])) for name in ("wave_pre", "wave_post")]
+    return tell.Change(
+        mean=float(mean.value),  # type: ignore[arg-type]
+        low=float(mean.low or 0.0),
+        high=float(mean.high or 0.0),
+        pre_mean=float(pre.value) if pre else float("nan"),  # type: ignore[arg-type]
+        post_mean=float(post.value) if post else float("nan"),  # type: ignore[arg-type]
+        n=mean.n,
+        first_day=waves[0][0] if waves[0] else None,
+        last_day=waves[1][-1] if waves[1] else None,
+        confidence=context.confidence,
+    )
+
+
+def _interval(figure: Figure, places: int) -> Any:
+    return say(f"change.interval{places}", low=figure.low, high=figure.high)
+
+
+def draw_change_flow(flow: Flow, context: Context) -> Sequence[Shown]:
+    """Draw how the sittings of the first wave became pairs."""
+    if not flow.steps:
+        return [draw_notice("note", heading=say("flow.too_small", min_cell=context.min_cell), body=[], language=context.language)]
+    figure, ax = start_figure(draw.count_flow_rows(flow.steps, language=context.language))
+    draw.draw_flow(flow.steps, ax, language=context.language)
+    shown = draw_figure(figure, title=say("flow.title"), sentence=tell.tell_flow(flow.steps), marks=context.marks, language=context.language)
+    return [shown, draw_flow_list(flow, language=context.language)]
+
+
+def draw_districts(released: Released, context: Context) -> Sequence[Shown]:
+    """Draw each district's change with its interval, in code order, and the table behind the picture."""
+    frame = frame_districts(released.figures)
+    if frame.empty:
+        return [draw_notice("note", heading=say("change.no_districts"), body=[], language=context.language)]
+    figure, ax = start_figure(len(frame))
+    draw.draw_change_by_district(frame, ax, language=context.language, unit="points")
+    sentence = tell.tell_change_by_district(frame)
+    picture = draw_figure(figure, title=say("change.districts.title"), sentence=sentence, marks=context.marks, language=context.language)
+    columns = [
+        Column("label", say("column.district")),
+        Column("n", say("column.n_pairs"), "count"),
+        Column("value", say("column.change"), "signed_points"),
+        Column("low", say("column.interval"), "interval", high="high"),
+    ]
+    table = draw_table(frame, columns=columns, caption=say("change.districts.caption"), language=context.language, note=say("change.districts.note"))
+    return [picture, table]
+
+
+def frame_districts(figures: Sequence[Figure], *, name: str = "change.mean") -> pd.DataFrame:
+    """Return figures of districts as the frame that pictures and tables take: code order, withheld ones in their place."""
+    labels = districts()["label"]
+    rows = []
+    for figure in sorted((f for f in figures if "district" in f.where and f.name == name), key=lambda f: f.where["district"]):
+        code = figure.where["district"]
+        hidden = isinstance(figure.value, Withheld)
+        small = isinstance(figure.value, Withheld) and figure.value.kind in ("small", "complement")
+        rows.append({
+            "district": code,
+            "label": labels.get(code, code),
+            "value": None if hidden else figure.value,
+            "low": None if hidden else figure.low,
+            "high": None if hidden else figure.high,
+            "n": None if small else figure.n,
+            "withheld": figure.value.reason if isinstance(figure.value, Withheld) else None,
+        })
+    return pd.DataFrame(rows, columns=["district", "label", "value", "low", "high", "n", "withheld"])
+
+
+def draw_densities(released: Released, context: Context) -> Sequence[Shown]:
+    """Draw the densities of both waves' scores; nothing where too few persons stand behind them."""
+    grid = released.frame
+    if grid is None or grid.empty:
+        return [draw_notice("note", heading=say("change.no_density"), body=[], language=context.language)]
+    labels = {"pre": say("wave.pre").said(context.language), "post": say("wave.post").said(context.language)}
+    grid = grid.assign(label=grid["wave"].map(labels))
+    figure, ax = start_figure(8)
+    draw.draw_distribution(grid, ax, language=context.language)
+    return [draw_figure(figure, title=say("change.density.title"), sentence=tell.tell_distribution(grid), marks=context.marks, language=context.language)]
+
+
+def draw_sensitivity_strip(released: Released, context: Context) -> Sequence[Shown]:
+    """Draw the headline beside other ways of computing it, and say what each assumes."""
+    rows = []
+    for figure in released.figures:
+        hidden = isinstance(figure.value, Withheld)
+        rows.append({
+            "label": say(figure.name),
+            "value": None if hidden else figure.value,
+            "low": None if hidden else figure.low,
+            "high": None if hidden else figure.high,
+            "n": figure.n,
+            "withheld": figure.value.reason if isinstance(figure.value, Withheld) else None,
+        })
+    frame = pd.DataFrame(rows)
+    figure, ax = start_figure(2 * len(frame))
+    draw.draw_sensitivity(frame, ax, language=context.language)
+    picture = draw_figure(figure, title=say("change.sensitivity.title"), sentence=tell.tell_sensitivity(frame), marks=context.marks, language=context.language)
+    frame["meaning"] = [say(f"{f.name}.meaning").said(context.language) for f in released.figures]
+    frame["label"] = [label.said(context.language) for label in frame["label"]]
+    columns = [
+        Column("label", say("column.way")),
+        Column("value", say("column.change"), "signed_points"),
+        Column("low", say("column.interval"), "interval", high="high"),
+        Column("meaning", say("column.meaning")),
+    ]
+    return [picture, draw_table(frame, columns=columns, caption=say("change.sensitivity.caption"), language=context.language)]
+
+
+def draw_leavers(released: Released, context: Context) -> Sequence[Shown]:
+    """Draw those who left beside those who stayed, at the first wave."""
+    left = next(f for f in released.figures if f.name == "leavers.n")
+    gap = find_figure(released, "leavers.g")
+    if isinstance(left.value, Withheld) or gap is None:
+        return [draw_notice("note", heading=say("leavers.few"), body=[], language=context.language)]
+    return [draw_numbers(released, context, caption=say("leavers.caption"))]
+
+
+def draw_numbers(released: Released, context: Context, *, caption: Any = None) -> Shown:
+    """Draw figures as a table: what it is, its value, its interval, how many persons."""
+    rows = [write_row(figure, context) for figure in released.figures]
+    columns = [
+        Column("name", say("column.what")),
+        Column("value", say("column.value"), "text"),
+        Column("interval", say("column.interval"), "text"),
+        Column("n", say("column.n"), "count"),
+    ]
+    return draw_table(pd.DataFrame(rows), columns=columns, caption=caption or say("numbers.caption"), language=context.language)
+
+
+def draw_change_numbers(released: Released, context: Context) -> Sequence[Shown]:
+    """Draw the appendix: every number behind the answer, with its name in `results.json`."""
+    return [draw_numbers(released, context)]
+
+
+PLACES: Mapping[str, int] = {"points": 2, "percent": 1, "sd": 2, "r": 3, "alpha": 3, "t": 2, "df": 1, "p": 4, "clusters": 0, "persons": 0}
+
+
+def write_row(figure: Figure, context: Context) -> dict[str, Any]:
+    """Return one figure as a row of text in the report's language."""
+    places = PLACES.get(figure.unit, 2)
+    shown = not isinstance(figure.value, Withheld)
+    name = _name(figure)
+    if not shown:
+        small = figure.value.kind in ("small", "complement")  # type: ignore[union-attr]
+        return {"name": name.said(context.language), "value": "–", "interval": "", "n": None if small else figure.n, "withheld": figure.value.reason}  # type: ignore[union-attr]
+    value = say(f"number.{places}", value=figure.value).said(context.language)
+    if figure.unit == "p" and float(figure.value) < 0.0001:  # type: ignore[arg-type]
+        value = say("number.tiny").said(context.language)
+    interval = "" if figure.low is None else say(f"number.interval{places}", low=figure.low, high=figure.high).said(context.language)
+    return {"name": name.said(context.language), "value": value, "interval": interval, "n": figure.n, "withheld": None}
+
+
+def _name(figure: Figure) -> Any:
+    if figure.name.startswith("item."):
+        base = say("name.item", item=plain(figure.name.split(".")[1]))
+    else:
+        base = say(f"name.{figure.name}")
+    return join([base, plain(", ".join(figure.where.values()))], " · ") if figure.where else base

@@ -1,0 +1,96 @@
+"""Editions: passports of what made a report, people's decisions on gates, and the suppression plan over the whole grid."""
+
+from __future__ import annotations
+
+import csv
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bgtk_lib.disclosure import Plan, name_table, plan_suppression
+from bgtk_lib.errors import ParameterError
+from bgtk_lib.findings import Gate
+from bgtk_lib.words import say
+from bgtk_lib.workspace import STAGES, Workspace
+from bgtk_lib.workspace.store import code_fingerprint, library_versions, read_json, write_json
+
+DECISION_COLUMNS = ("date", "who", "code", "scope", "decision", "reason")
+SELECTS = ("assessment", "wave", "wave_pre", "wave_post", "districts", "jenjang")
+
+
+def apply_decisions(gates: Iterable[Gate], path: Path) -> list[Gate]:
+    """Return gates with the HOLDs lifted that a person has recorded in `data/decisions/gates.csv`.
+
+    Parameters
+    ----------
+    gates : iterable of Gate
+        As the stages judged them.
+    path : Path
+        CSV with date, who, code, scope (as printed: ``assessment=PED, wave=p1-pre``; empty for all), decision (``lift``)
+        and reason. A STOP cannot be lifted.
+    """
+    if not path.is_file():
+        return list(gates)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        decisions = list(reader)
+    if tuple(reader.fieldnames or ()) != DECISION_COLUMNS:
+        raise ParameterError(say("decisions.columns", path=path.name, wanted=", ".join(DECISION_COLUMNS)))
+    lifted = {(d["code"], d["scope"]): f"{d['who']}, {d['date']}: {d['reason']}" for d in decisions if d["decision"] == "lift"}
+    found = []
+    for gate in gates:
+        reason = lifted.get((gate.code, gate.scope_text)) or lifted.get((gate.code, ""))
+        found.append(replace(gate, lifted=reason) if reason and gate.state == "HOLD" else gate)
+    return found
+
+
+def name_report_table(report: str, parameters: Mapping[str, Any], part: str) -> str:
+    """Return the name of one table of a report in the edition's plan: what it selects, not how it is shown."""
+    chosen = {name: parameters[name] for name in SELECTS if parameters.get(name)}
+    return name_table(report, chosen, part)
+
+
+def write_plan(workspace: Workspace, edition: str, tables: Mapping[str, pd.Series[int]], *, min_cell: int) -> Plan:
+    """Compute an edition's suppression plan over the tables of its whole grid, and store it beside its reports."""
+    plan = plan_suppression(tables, min_cell=min_cell)
+    path = plan_path(workspace, edition, min_cell)
+    known = (read_json(path) or {}).get("hidden", {})
+    write_json(path, {"min_cell": min_cell, "hidden": {**known, **{k: dict(v) for k, v in plan.hidden.items()}}})
+    return plan
+
+
+def plan_path(workspace: Workspace, edition: str, min_cell: int) -> Path:
+    """Return where an edition's plan lies."""
+    return workspace.root / "reports" / edition / f"plan-{min_cell}.json"
+
+
+def read_plan(workspace: Workspace, *, edition: str, min_cell: int) -> Plan:
+    """Return the edition's plan; one without tables where none was made (every small figure is withheld all the same)."""
+    stored = read_json(plan_path(workspace, edition, min_cell)) or {}
+    return Plan(min_cell=min_cell, hidden=stored.get("hidden", {}))
+
+
+def make_passport(workspace: Workspace, report: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what made a report: parameters, fingerprints of data, rules and code, seed, versions."""
+    return {
+        "report": report,
+        "parameters": dict(parameters),
+        "data_kind": workspace.declared.data_kind,
+        "institution": workspace.declared.institution.name,
+        "province": workspace.declared.institution.province,
+        "stages": {stage: workspace.stage_record(stage).get("fingerprint") for stage in STAGES},
+        "code": code_fingerprint(),
+        "rules": workspace.rules.model_dump(mode="json"),
+        "seed": workspace.rules.seed,
+        "library": metadata.version("bgtk-workbench"),
+        "libraries": library_versions(),
+        "python": platform.python_version(),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "status": parameters.get("edition_status", "draf"),
+    }

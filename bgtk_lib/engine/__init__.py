@@ -1,0 +1,1 @@
+"""Parameters, kernels, batches and pages: a notebook becomes one HTML file."""

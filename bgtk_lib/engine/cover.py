@@ -1,0 +1,128 @@
+"""The head and the foot of every report: cover, gates, provenance, glossary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from bgtk_lib.display.page import (
+    Cover,
+    Shown,
+    draw_cover,
+    draw_definition_list,
+    draw_gates,
+    draw_notice,
+    draw_points,
+    write_standing,
+)
+from bgtk_lib.editions import make_passport
+from bgtk_lib.engine.report import Report
+from bgtk_lib.errors import Text
+from bgtk_lib.findings import Gate
+from bgtk_lib.schema import code_list
+from bgtk_lib.words import join, plain, say
+
+GLOSSARY = {
+    "data_quality": ("gate", "set_aside", "wave", "form"),
+    "coverage_map": ("invited", "usable", "denominator", "wave"),
+    "change": ("change", "interval", "g_av", "pairs", "cluster", "wave", "form", "alpha"),
+}
+
+
+def draw_head(report: Report) -> list[Shown]:
+    """Draw the cover, and what holds or stops the report."""
+    context = report.context
+    stages = report.workspace.stage_record("score").get("fingerprint") or report.workspace.stage_record("check").get("fingerprint")
+    facts = [
+        (say("cover.edition"), plain(report.parameters.edition_id)),
+        (say("cover.status"), say(f"status.{report.status}")),
+        *[(say("cover.wave", wave=plain(name)), _tell_window(report, name)) for name in report.selection.get("wave", [])[:4]],
+    ]
+    parameters = [(plain(name), plain(_write(value))) for name, value in report.parameters]
+    stamp = [
+        (say("cover.data"), plain(str(stages)[:16])),
+        (say("cover.code"), plain(str(make_passport(report.workspace, report.declaration.name, {})["code"])[:16])),
+        (say("cover.institution"), plain(report.workspace.declared.institution.name)),
+    ]
+    cover = Cover(
+        title=name_report(report),
+        question=say(f"report.{report.declaration.name}.question"),
+        population=say(f"report.{report.declaration.name}.population", **_population(report)),
+        facts=facts,
+        parameters=parameters,
+        stamp=stamp,
+        marks=report.marks,
+        standing=write_standing(context.confidence),
+    )
+    pieces = [draw_cover(cover, language=context.language)]
+    if report.status != "done":
+        kind = "stop" if report.status == "stopped" else "hold"
+        pieces.append(draw_notice(kind, heading=say(f"notice.{report.status}"), body=_closed_lines(report), language=context.language))  # type: ignore[arg-type]
+    return pieces
+
+
+def name_report(report: Report) -> Text:
+    """Return a report's title with what it selects."""
+    assessment = report.selection.get("assessment")
+    names = {**code_list("assessments"), **report.workspace.assessments}
+    parts = [report.declaration.title]
+    if assessment:
+        parts.append(names[assessment[0]])
+    if report.declaration.name == "coverage_map":
+        parts.append(plain(report.selection["wave"][0]))
+    return join(parts, " · ")
+
+
+def _population(report: Report) -> dict[str, Any]:
+    wave = report.selection.get("wave", ["–"])
+    label = getattr(report.parameters, "population_label", None)
+    jenjang = getattr(report.parameters, "jenjang", None) or []
+    districts = getattr(report.parameters, "districts", None) or []
+    names = [code_list("districts")[code] for code in districts]
+    where = join(names) if names else say("population.all_districts")
+    return {"wave": plain(wave[0]), "label": plain(label) if label else say("population.sat_wave", wave=plain(wave[0])),
+            "where": where, "jenjang": plain(", ".join(jenjang)) if jenjang else say("population.all_jenjang")}
+
+
+def _tell_window(report: Report, wave: str) -> Text:
+    window = report.workspace.declared.waves[wave].window
+    if not window:
+        return say("cover.no_window")
+    return say("cover.day", day=window[0]) if window[0] == window[1] else say("cover.window", first=window[0], last=window[1])
+
+
+def _write(value: Any) -> str:
+    return ", ".join(map(str, value)) or "–" if isinstance(value, list) else "–" if value is None else str(value)
+
+
+def _closed_lines(report: Report) -> list[Text]:
+    closed = [g for g in report.gates if g.closed and g.code in report.declaration.rests_on]
+    return [Text(id=f"{g.code}: {g.message.id}", en=f"{g.code}: {g.message.en}") for g in closed]
+
+
+def draw_gate_table(report: Report) -> Sequence[Shown]:
+    """Draw every gate that touches the report, those of one code and state together; all stand in `results.json`."""
+    return [draw_gates(gather_gates(report.gates), language=report.context.language)]
+
+
+def gather_gates(gates: Sequence[Gate], *, most: int = 3) -> list[Gate]:
+    """Return one gate for each code, state and lift: the first messages, and how many others say the like."""
+    groups: dict[tuple[str, str, str | None], list[Gate]] = {}
+    for gate in gates:
+        groups.setdefault((gate.code, gate.state, gate.lifted), []).append(gate)
+    gathered = []
+    for group in groups.values():
+        shown = [gate.message for gate in group][: 1 if group[0].state == "OK" else most]
+        more = [say("gate.more", n=len(group) - len(shown))] if len(group) > len(shown) else []
+        gathered.append(replace(group[0], message=join([*shown, *more], " "), scope={} if len(group) > 1 else group[0].scope))
+    return gathered
+
+
+def draw_foot(report: Report) -> Sequence[Shown]:
+    """Draw what cannot be concluded, the glossary, and what made the report."""
+    context = report.context
+    name = report.declaration.name
+    limits = [say(f"limits.{name}.{n}") for n in range(1, 5)]
+    words = [(say(f"glossary.{word}"), say(f"glossary.{word}.meaning")) for word in GLOSSARY[name]]
+    return [draw_points(limits, language=context.language), draw_definition_list(words, language=context.language)]

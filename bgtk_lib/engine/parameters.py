@@ -1,0 +1,244 @@
+"""The one typed declaration of every report: its notebook, its parameters, and which rows they select.
+
+The command line, the notebooks' parameters cells, `bgtk parameters` and the checks before a kernel starts all read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
+
+from bgtk_lib.errors import ParameterError, Text
+from bgtk_lib.schema import districts as district_register
+from bgtk_lib.schema import tables
+from bgtk_lib.words import say
+from bgtk_lib.workspace import Workspace
+from bgtk_lib.workspace.typed import Declared, declare, require_known
+
+Jenjang = Literal["PAUD", "SD", "SMP", "SMA", "SMK", "SLB", "PNF"]
+
+
+class Common(Declared):
+    """Parameters that every report has."""
+
+    edition_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{2,40}$")] = "draf"
+    edition_status: Literal["draf", "resmi"] = "draf"
+    language: Literal["id", "en"] = "id"
+    audience: Literal["internal", "mitra", "publik"] = "internal"
+    min_cell: Annotated[int, Field(ge=5, le=50)] = 10
+    confidence: Literal["0.90", "0.95", "0.99"] = "0.95"
+
+
+class DataQuality(Common):
+    """Parameters of the data quality report."""
+
+    waves: list[str] = []
+
+
+class CoverageMap(Common):
+    """Parameters of the coverage report."""
+
+    wave: str
+    denominator: Annotated[int, Field(ge=1)] | None = None
+    denominator_source: str | None = None
+    population_label: str | None = None
+    jenjang: list[Jenjang] = []
+
+
+class Change(Common):
+    """Parameters of the six-month change report."""
+
+    assessment: str
+    wave_pre: str
+    wave_post: str
+    districts: list[str] = []
+    jenjang: list[Jenjang] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One report.
+
+    Attributes
+    ----------
+    name, code : str
+        As on the command line, and R0 … R7.
+    notebook : str
+        Its file in `notebooks/`.
+    parameters : type
+        Their typed declaration.
+    reads : mapping
+        Table → {column: parameter that filters it}; an empty list selects all.
+    rests_on : tuple of str
+        Gate codes that, stopped, leave its main figures out.
+    """
+
+    name: str
+    code: str
+    notebook: str
+    parameters: type[Common]
+    reads: Mapping[str, Mapping[str, str]]
+    rests_on: tuple[str, ...]
+
+    @property
+    def title(self) -> Text:
+        """Its title."""
+        return say(f"report.{self.name}.title")
+
+
+PAIR = {"assessment": "assessment", "wave_pre": "wave_pre", "wave_post": "wave_post"}
+PLACE = {"district": "districts", "jenjang": "jenjang"}
+REPORTS: dict[str, Report] = {
+    report.name: report
+    for report in (
+        Report(
+            name="data_quality",
+            code="R0",
+            notebook="00_data_quality.ipynb",
+            parameters=DataQuality,
+            reads={"session": {"wave": "waves"}, "answer": {}, "rules": {}, "set_aside": {}},
+            rests_on=(),
+        ),
+        Report(
+            name="coverage_map",
+            code="R1",
+            notebook="01_coverage_map.ipynb",
+            parameters=CoverageMap,
+            reads={"session": {"wave": "wave", "jenjang": "jenjang"}, "roster": {"wave": "wave", "jenjang": "jenjang"}},
+            rests_on=("D07", "D08", "D09"),
+        ),
+        Report(
+            name="change",
+            code="R4",
+            notebook="04_change.ipynb",
+            parameters=Change,
+            reads={
+                "pairs": {**PAIR, **PLACE},
+                "unpaired": {**PAIR, **PLACE},
+                "session": {"assessment": "assessment", "wave": "wave_pre", **PLACE},
+                "unscorable": {},
+                "reliability": {"assessment": "assessment"},
+                "items": {"assessment": "assessment"},
+            },
+            rests_on=("C01", "C03", "C05", "C06", "C09", "D01", "D02", "D04", "D05", "D06", "D07", "D10", "D12", "E08", "I01", "P07"),
+        ),
+    )
+}
+
+
+def find_report(name: str) -> Report:
+    """Return a report by its name; an unknown one is refused with the nearest."""
+    return REPORTS[require_known(name, REPORTS, what="report")]
+
+
+def check_parameters(report: Report, values: Mapping[str, Any], workspace: Workspace) -> Common:
+    """Return a report's parameters, typed and possible in this workspace.
+
+    Parameters
+    ----------
+    report : Report
+        Which one.
+    values : mapping
+        Name → value as given (text, or lists of text).
+    workspace : Workspace
+        Whose waves, assessments and districts they may name.
+
+    Raises
+    ------
+    ParameterError
+        With every fault: unknown name, wrong type, impossible value, each with the nearest valid one.
+    """
+    given = {name: _as_declared(report, name, value) for name, value in values.items()}
+    parameters = declare(report.parameters, {"language": workspace.language, **given}, where=say_where(report))
+    for name, value in parameters:
+        for one in value if isinstance(value, list) else [value]:
+            _check_name(name, one, workspace)
+    if isinstance(parameters, Change):
+        _check_order(parameters, workspace)
+    if parameters.min_cell < 10 and parameters.audience != "internal":
+        raise ParameterError(say("parameter.min_cell", audience=parameters.audience))
+    if parameters.edition_status == "resmi":
+        raise ParameterError(say("parameter.resmi"))
+    return parameters
+
+
+def say_where(report: Report) -> str:
+    """Return what the reader calls a report's parameters."""
+    return f"parameter {report.name}"
+
+
+def _as_declared(report: Report, name: str, value: Any) -> Any:
+    """Return a value ready to be typed: numbers of a literal as text, one name for a list of one."""
+    field = report.parameters.model_fields.get(name)
+    if field is None or value is None:
+        return value
+    if name == "confidence" and not isinstance(value, bool):
+        try:
+            return f"{float(value):.2f}"
+        except (TypeError, ValueError):
+            return value
+    if str(field.annotation).startswith("list") and isinstance(value, str):
+        return [part.strip() for part in value.strip("[] ").split(",") if part.strip()]
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) and field.annotation is str else value
+
+
+def _check_name(name: str, value: Any, workspace: Workspace) -> None:
+    known = {
+        "wave": workspace.declared.waves,
+        "waves": workspace.declared.waves,
+        "wave_pre": workspace.declared.waves,
+        "wave_post": workspace.declared.waves,
+        "assessment": workspace.assessments,
+        "districts": district_register().index,
+    }
+    if name in known and value is not None:
+        require_known(value, [*known[name]], what=name)
+
+
+def _check_order(parameters: Change, workspace: Workspace) -> None:
+    """Refuse two waves in the wrong order or of different phases: the direction is always post − pre."""
+    pre, post = (workspace.declared.waves[name] for name in (parameters.wave_pre, parameters.wave_post))
+    if (pre.occasion, post.occasion) != ("pre", "post") or pre.phase != post.phase:
+        pairs = ", ".join(f"{a} → {b}" for a, b in _possible_pairs(workspace))
+        raise ParameterError(say("parameter.order", pre=parameters.wave_pre, post=parameters.wave_post, pairs=pairs or "–"))
+
+
+def _possible_pairs(workspace: Workspace) -> list[tuple[str, str]]:
+    from bgtk_lib.workspace import waves_by_phase
+
+    return list(waves_by_phase(workspace.declared.waves))
+
+
+def describe_parameters(report: Report, workspace: Workspace | None) -> list[dict[str, Any]]:
+    """Return a report's parameters: name, type, default, allowed values and help, for a person and for `--json`."""
+    rows = []
+    for name, field in report.parameters.model_fields.items():
+        allowed = [str(value) for value in _literals(field.annotation)]
+        if workspace and name in ("wave", "waves", "wave_pre", "wave_post"):
+            allowed = [*workspace.declared.waves]
+        elif workspace and name == "assessment":
+            allowed = [*workspace.assessments]
+        elif name == "districts":
+            allowed = [*district_register().index]
+        limits = [f"{type(m).__name__.lower()} {getattr(m, 'ge', getattr(m, 'le', ''))}" for m in field.metadata if hasattr(m, "ge") or hasattr(m, "le")]
+        default = None if field.is_required() else field.get_default()
+        kind = "list" if str(field.annotation).startswith("list") else getattr(field.annotation, "__name__", "str")
+        rows.append({
+            "name": name, "type": "choice" if kind == "Literal" else kind, "required": field.is_required(),
+            "default": default, "allowed": allowed or limits, "help": say(f"parameter.help.{name}"),
+        })
+    return rows
+
+
+def _literals(annotation: Any) -> list[Any]:
+    if getattr(annotation, "__origin__", None) is Literal:
+        return list(get_args(annotation))
+    return [value for part in get_args(annotation) for value in _literals(part)]
+
+
+def known_tables() -> list[str]:
+    """Return every table a report may read."""
+    return [*tables(), "scores", "pairs", "unpaired", "items", "reliability", "rules", "set_aside", "unscorable"]

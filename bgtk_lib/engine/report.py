@@ -1,0 +1,358 @@
+"""A report while its notebook runs: its rows, its gates, its suppression plan, and the record of every figure shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from IPython.display import display
+
+from bgtk_lib.change.estimate import Change
+from bgtk_lib.disclosure import Plan, Released, publish_count, publish_flow
+from bgtk_lib.display.context import Context
+from bgtk_lib.display.page import Shown, draw_notice, draw_prose
+from bgtk_lib.display.quality import draw_row_account
+from bgtk_lib.editions import apply_decisions, make_passport, name_report_table, read_plan
+from bgtk_lib.engine.parameters import Common, check_parameters, find_report
+from bgtk_lib.engine.parameters import Report as Declaration
+from bgtk_lib.errors import ParameterError, Text
+from bgtk_lib.findings import Figure, Flow, FlowStep, Gate, Withheld
+from bgtk_lib.quality import place_sessions
+from bgtk_lib.quality.summary import account_rows
+from bgtk_lib.stages import read_gates
+from bgtk_lib.words import SYNTHETIC_MARK, join, plain, say
+from bgtk_lib.workspace import Workspace, open_workspace
+from bgtk_lib.workspace.declaration import Rules
+from bgtk_lib.workspace.store import hash_content, read_table, write_json
+
+DRAFT_MARK = "DRAF"
+ORDER = "wanted.json"
+
+
+@dataclass
+class Report:
+    """What a notebook holds in its hands; see `open_report`.
+
+    Attributes
+    ----------
+    declaration : engine.parameters.Report
+        What the report is.
+    parameters : Common
+        Its parameters, typed.
+    workspace : Workspace
+        Where its rows come from.
+    """
+
+    declaration: Declaration
+    parameters: Common
+    workspace: Workspace
+    figures: list[Figure] = field(default_factory=list)
+    _flow: Flow = Flow(())
+
+    @cached_property
+    def selection(self) -> dict[str, list[str]]:
+        """What the parameters select, by the names that gates' scopes use."""
+        found: dict[str, list[str]] = {}
+        for name, value in self.parameters:
+            values = [str(one) for one in value] if isinstance(value, list) else [str(value)] if value is not None else []
+            if values and name in ("assessment", "wave_pre", "wave_post"):
+                found[name] = values
+            if values and name in ("wave", "waves", "wave_pre", "wave_post"):
+                found.setdefault("wave", []).extend(values)
+        return found
+
+    @cached_property
+    def gates(self) -> list[Gate]:
+        """Every gate that touches what the report selects, decisions applied."""
+        gates = apply_decisions(read_gates(self.workspace), self.workspace.folder("decisions") / "gates.csv")
+        return [gate for gate in gates if gate.touches(self.selection)]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The edition's suppression plan."""
+        return read_plan(self.workspace, edition=self.parameters.edition_id, min_cell=self.parameters.min_cell)
+
+    @cached_property
+    def context(self) -> Context:
+        """What drawing needs to know: language, marks, names, confidence."""
+        return Context(
+            language=self.parameters.language,
+            marks=tuple(self.marks),
+            confidence=float(self.parameters.confidence),
+            min_cell=self.parameters.min_cell,
+            parameters=self.parameters.model_dump(mode="json"),
+            assessments=self.workspace.assessments,
+            waves={name: wave.window for name, wave in self.workspace.declared.waves.items()},
+            table=self.table,
+        )
+
+    @property
+    def marks(self) -> list[str]:
+        """What stands on every page and in every figure: the synthetic mark; DRAF where a gate holds."""
+        marks = [SYNTHETIC_MARK] if self.workspace.declared.data_kind == "synthetic" else []
+        return [*marks, DRAFT_MARK] if any(g.state == "HOLD" and g.closed for g in self._resting(self.declaration.rests_on)) else marks
+
+    def _resting(self, codes: Sequence[str]) -> list[Gate]:
+        return [gate for gate in self.gates if gate.code in codes]
+
+    def table(self, part: str) -> str:
+        """Return the name under which the edition's plan holds one table of this report."""
+        return name_report_table(self.declaration.name, self.parameters.model_dump(mode="json"), part)
+
+    def read(self, table: str) -> pd.DataFrame:
+        """Return the rows of a table that the declaration lets this report read, filtered as it says.
+
+        Raises
+        ------
+        ParameterError
+            If the declaration does not name the table, or a filter leaves fewer than `min_cell` persons.
+        """
+        if table not in self.declaration.reads:
+            raise ParameterError(say("report.not_declared", table=table, report=self.declaration.name))
+        frame = self._load(table)
+        for column, parameter in self.declaration.reads[table].items():
+            wanted = getattr(self.parameters, parameter)
+            values = wanted if isinstance(wanted, list) else [wanted]
+            if values and column in frame:
+                frame = frame[frame[column].isin(values)]
+        return frame.reset_index(drop=True)
+
+    def _load(self, table: str) -> pd.DataFrame:
+        if table in ("session", "roster"):
+            return read_attendance(self.workspace, table)
+        if table == "answer":
+            return count_answer_states(self.workspace)
+        return self.workspace.read_derived(table)
+
+    def show(self, released: Released, draw: Callable[[Released, Context], Sequence[Shown] | Shown]) -> None:
+        """Draw what was released and record it; what a stopped gate covers is left out, and its place says so.
+
+        Parameters
+        ----------
+        released : Released
+            As `disclosure.release` returns it.
+        draw : callable
+            A function of `display`: what was released and the context → pieces of the page.
+        """
+        figures = tuple(self._close(figure) for figure in released.figures)
+        self.figures += figures
+        stopped = [f for f in figures if isinstance(f.value, Withheld) and f.value.kind == "gate"]
+        if figures and len(stopped) == len(figures):
+            codes = sorted({gate.code for f in figures for gate in self._stopping(f)})
+            self._put(self._tell_stop(codes))
+            return
+        pieces = draw(replace(released, figures=figures), self.context)
+        self._put(*([pieces] if isinstance(pieces, Shown) else pieces))
+
+    def _stopping(self, figure: Figure) -> list[Gate]:
+        return [gate for gate in self._resting(figure.gates) if gate.state == "STOP" and gate.closed]
+
+    def _close(self, figure: Figure) -> Figure:
+        codes = sorted({gate.code for gate in self._stopping(figure)})
+        if not codes:
+            return figure
+        return replace(figure, value=Withheld(say("withheld.gate", codes=", ".join(codes)), kind="gate"), low=None, high=None, se=None)
+
+    def _tell_stop(self, codes: Sequence[str]) -> Shown:
+        gates = [gate for gate in self._resting(codes) if gate.state == "STOP"]
+        lines = [Text(id=f"{g.code}: {g.message.id}", en=f"{g.code}: {g.message.en}") for g in gates]
+        return draw_notice("stop", heading=say("report.stopped_here"), body=lines, language=self.parameters.language)
+
+    def rest(self, released: Released) -> Released:
+        """Return a picture without figures that rests on the report's own gates: nothing of it where one stopped."""
+        stopped = any(g.state == "STOP" and g.closed for g in self._resting(self.declaration.rests_on))
+        return replace(released, frame=None) if stopped else released
+
+    def show_page(self, pieces: Sequence[Shown] | Shown) -> None:
+        """Show pieces that hold no figure: cover, gates, glossary."""
+        self._put(*([pieces] if isinstance(pieces, Shown) else pieces))
+
+    @property
+    def rules(self) -> Rules:
+        """The workspace's rules."""
+        return self.workspace.rules
+
+    @property
+    def clustering(self) -> dict[str, Any]:
+        """How `estimate_change` clusters: by the rule, with the reason where it is none."""
+        reason = self.rules.cluster_reason
+        return {
+            "cluster": self.rules.cluster,
+            "confidence": self.context.confidence,
+            "cluster_reason": plain(reason) if reason else None,
+        }
+
+    @property
+    def wider_cluster(self) -> str:
+        """The wider clusters of the sensitivity section: districts; none where the data have no cluster."""
+        return "none" if self.rules.cluster == "none" else "district"
+
+    def leavers(self) -> pd.DataFrame:
+        """Return who sat the first wave only: score_pre, district, npsn."""
+        unpaired = self.read("unpaired")
+        return unpaired[unpaired["reason"] == "only_pre"].rename(columns={"score": "score_pre"}).reset_index(drop=True)
+
+    def roster(self) -> pd.DataFrame | None:
+        """Return who was invited, or None where no roster came."""
+        return self.read("roster") if len(read_attendance(self.workspace, "roster")) else None
+
+    def sitting_flow(self, session: pd.DataFrame) -> Flow:
+        """Return the flow of sittings: received → valid."""
+        reasons = {str(reason): int(n) for reason, n in session["reason"].dropna().value_counts().items()}
+        valid = int(session["reason"].isna().sum())
+        return Flow((FlowStep(state="received", n=len(session)), FlowStep(state="valid", n=valid, set_aside=len(session) - valid, reasons=reasons)))
+
+    def show_rows(self) -> None:
+        """Show received = accepted + set aside for every table of the workspace."""
+        rows = account_rows(self.workspace.stage_record("ingest")["sources"], self.workspace.read_derived("set_aside"))
+        few = rows["set_aside"].between(1, self.parameters.min_cell - 1)
+        said = [publish_count(int(n), self.plan) for n in rows["set_aside"]]
+        floor = rows["received"] - self.parameters.min_cell + 1
+        kept = [say("rows.at_least", n=int(low)) if hide else say("count.exact", n=int(n))
+                for hide, low, n in zip(few, floor, rows["accepted"], strict=True)]
+        self.show(Released(frame=rows[["table", "received"]].assign(set_aside_said=said, accepted_said=kept)), draw_row_account)
+
+    def inventory(self) -> Released:
+        """Return the sources with their files, rows and the first digits of their hash."""
+        rows = []
+        for source in self.workspace.stage_record("ingest")["sources"]:
+            digest = hash_content([entry["sha256"] for entry in source["files"]])[:12]
+            rows.append({"source": source["name"], "files": len(source["files"]), "rows": source["received"], "sha256": digest})
+        return Released(frame=pd.DataFrame(rows))
+
+    def tell_clusters(self, change: Change | Withheld) -> Shown:
+        """Say what was taken as observed independently, and why where it is no school."""
+        if isinstance(change, Withheld):
+            return draw_prose([change.reason], language=self.context.language)
+        lines = [say(f"clusters.{change.cluster}", n=change.n_clusters, effective=change.n_clusters_effective, reason=change.cluster_reason or plain(""))]
+        if change.strata_merged:
+            lines.append(say("clusters.merged", n=change.strata_merged))
+        if change.n_without_cluster >= self.parameters.min_cell and change.cluster != "none":
+            lines.append(say("clusters.without"))
+        return draw_prose(lines, language=self.context.language)
+
+    def show_flow(self, flow: Flow, draw: Callable[[Flow, Context], Sequence[Shown]]) -> None:
+        """Draw and record how the rows came to those used; small steps are joined with the next."""
+        self._flow = publish_flow(flow, self.plan)
+        self._put(*draw(self._flow, self.context))
+
+    @staticmethod
+    def _put(*pieces: Shown) -> None:
+        for piece in pieces:
+            display(piece)  # type: ignore[no-untyped-call]
+
+    def results(self) -> dict[str, Any]:
+        """Return what `results.json` holds."""
+        gates = [
+            {
+                "code": g.code,
+                "state": g.state,
+                "scope": dict(g.scope),
+                "message": {"id": g.message.id, "en": g.message.en},
+                "rows": g.rows if g.rows == 0 or g.rows >= self.parameters.min_cell else None,
+                "lifted": g.lifted,
+            }
+            for g in self.gates
+        ]
+        return {
+            "report": self.declaration.name,
+            "parameters": self.parameters.model_dump(mode="json"),
+            "flow": [{"state": s.state, "n": s.n, "set_aside": s.set_aside, "reasons": dict(s.reasons)} for s in self._flow.steps],
+            "gates": gates,
+            "figures": [figure.as_json() for figure in self.figures],
+        }
+
+    def close(self) -> None:
+        """Write `results.json` and `passport.json`: without them there is no page.
+
+        The engine runs it in the folder it fills, where its order lies; run by hand in JupyterLab it writes nothing.
+        """
+        folder = Path.cwd()
+        if (folder / ORDER).is_file():
+            write_json(folder / "results.json", self.results())
+            passport = make_passport(self.workspace, self.declaration.name, self.parameters.model_dump(mode="json"))
+            write_json(folder / "passport.json", passport)
+
+    @property
+    def status(self) -> str:
+        """``stopped``, ``held`` or ``done``."""
+        states = {g.state for g in self._resting(self.declaration.rests_on) if g.closed}
+        return "stopped" if "STOP" in states else "held" if "HOLD" in states else "done"
+
+    def why(self) -> Text:
+        """Return the closed gates it rests on in words; empty where there is none."""
+        closed = [g for g in self._resting(self.declaration.rests_on) if g.closed]
+        return join([Text(id=f"{g.code}: {g.message.id}", en=f"{g.code}: {g.message.en}") for g in closed], " ") if closed else plain("")
+
+
+def open_report(name: str, variables: Mapping[str, Any]) -> Report:
+    """Open a report in its notebook: check its parameters and hand over what it may read.
+
+    Parameters
+    ----------
+    name : str
+        As in `REPORTS`.
+    variables : mapping
+        Holds a value for every parameter: in a notebook ``vars()``, the variables of its parameters cell.
+
+    Notes
+    -----
+    The workspace is the nearest folder above the one in which the notebook runs that holds a `workspace.yaml`.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is impossible.
+    """
+    declaration = find_report(name)
+    here = Path.cwd()
+    home = open_workspace(next((f for f in [here, *here.parents] if (f / "workspace.yaml").is_file()), here))
+    values = {key: variables[key] for key in declaration.parameters.model_fields if key in variables}
+    values = {key: value for key, value in values.items() if value not in (None, "")}
+    return Report(declaration, check_parameters(declaration, json.loads(json.dumps(values)), home), home)
+
+
+def read_attendance(workspace: Workspace, table: str) -> pd.DataFrame:
+    """Return sessions or roster rows with district, jenjang and assessment, one row each; `usable` marks those accepted."""
+    frame = read_table(workspace.folder("canonical"), table)
+    if frame is None:
+        return pd.DataFrame({name: pd.array([], dtype="str") for name in ("pid", "wave", "assessment", "district", "jenjang")})
+    school = workspace.read_accepted("school")
+    if "district" not in frame:
+        frame["district"] = None
+    frame["district"] = place_sessions(frame, school)
+    frame["jenjang"] = frame["npsn"].map(school.set_index("npsn")["jenjang"]).astype("str") if school is not None else None
+    if table == "session":
+        frame["assessment"] = frame["form_id"].map({f: form.assessment for f, form in workspace.declared.forms.items()})
+        aside = workspace.read_derived("set_aside")
+        rows = aside.loc[aside["table"] == "session"].drop_duplicates("position").set_index("position")["reason"]
+        frame["reason"] = rows.reindex(range(len(frame))).to_numpy()
+        frame["usable"] = frame["reason"].isna()
+    return frame
+
+
+def count_answer_states(workspace: Workspace) -> pd.DataFrame:
+    """Return how many answers of each form and tenth of its positions were answered, omitted, not reached."""
+    answers = workspace.read_accepted("answer")
+    register = workspace.read_accepted("form_item")
+    session = workspace.read_accepted("session", None)
+    if answers is None or session is None:
+        return pd.DataFrame(columns=["wave", "form", "decile", "state", "n", "answers"])
+    place = session.set_index("session_id")
+    form = answers["session_id"].map(place["form_id"]).astype("str")
+    wave = answers["session_id"].map(place["wave"]).astype("str")
+    if register is not None:
+        position = answers["item_id"].astype("str").map(register.drop_duplicates("item_id").set_index("item_id")["position"]).astype(float)
+    else:
+        position = answers["item_id"].cat.codes.astype(float) + 1
+    last = position.groupby(form).transform("max")
+    decile = ((10 * position - 1e-9) // last).clip(0, 9).astype(int) + 1
+    counted = pd.DataFrame({"wave": wave, "form": form, "decile": decile, "state": answers["state"].astype("str")})
+    n = counted.value_counts().rename("n").reset_index()
+    total = counted.groupby(["wave", "form", "decile"]).size().rename("answers").reset_index()
+    return n.merge(total, on=["wave", "form", "decile"], validate="many_to_one")

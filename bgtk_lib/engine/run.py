@@ -1,0 +1,298 @@
+"""Reports made: parameters checked, plan laid, notebook run by Papermill, one HTML file, an index of the edition."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+# A grammar that jsonschema compiles at import and nobody here uses: 1.5 s of every start.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+import papermill  # noqa: E402
+from jupyter_client.manager import AsyncKernelManager  # noqa: E402
+from traitlets import CaselessStrEnum, default  # noqa: E402
+
+from bgtk_lib.coverage import count_coverage  # noqa: E402 - the line above must come before papermill's imports
+from bgtk_lib.editions import name_report_table, write_plan  # noqa: E402
+from bgtk_lib.engine.cover import name_report  # noqa: E402
+from bgtk_lib.engine.html import render_index, render_page  # noqa: E402
+from bgtk_lib.engine.parameters import REPORTS, Common, check_parameters, find_report  # noqa: E402
+from bgtk_lib.engine.parameters import Report as Declaration  # noqa: E402
+from bgtk_lib.engine.report import ORDER, Report, read_attendance  # noqa: E402
+from bgtk_lib.errors import BgtkError, ParameterError, StageError, Text  # noqa: E402
+from bgtk_lib.words import SYNTHETIC_MARK, say  # noqa: E402
+from bgtk_lib.workspace import Workspace  # noqa: E402
+from bgtk_lib.workspace.store import read_json, replacing, write_json, write_text  # noqa: E402
+
+Tell = Callable[[Text], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """One report to make, its parameters already found possible."""
+
+    report: Declaration
+    parameters: Common
+
+    @property
+    def slug(self) -> str:
+        """The folder of this selection: what is selected, in parameter order."""
+        selects = ("assessment", "wave", "wave_pre", "wave_post", "waves", "districts", "jenjang")
+        values = [getattr(self.parameters, name, None) for name in selects]
+        parts = ["+".join(map(str, v)) if isinstance(v, list) else str(v) for v in values if v]
+        return "_".join([*parts, self.parameters.language]).lower().replace(".", "-") or "semua"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What became of one report.
+
+    Attributes
+    ----------
+    status : {"done", "held", "stopped", "failed"}
+        As the index shows it.
+    page : Path or None
+        Its HTML; None where it failed.
+    reason : Text or None
+        Why it is held, stopped or failed.
+    """
+
+    wish: Wish
+    status: str
+    page: Path | None
+    reason: Text | None = None
+
+
+def list_wishes(workspace: Workspace, *, edition: str | None = None, language: str | None = None) -> list[Wish]:
+    """Return every report that `workspace.yaml` asks for, grids multiplied out.
+
+    A grid's `waves` list of pairs fills `wave_pre` and `wave_post`.
+    """
+    wishes = []
+    for entry in workspace.declared.reports:
+        report = find_report(entry.report)
+        for values in itertools.product(*entry.grid.values()):
+            chosen = dict(entry.parameters) | dict(zip(entry.grid, values, strict=True))
+            if "waves" in entry.grid and "wave_pre" in report.parameters.model_fields:
+                pair = chosen.pop("waves")
+                if not isinstance(pair, list) or len(pair) != 2:
+                    raise ParameterError(say("grid.waves", report=report.name))
+                chosen |= {"wave_pre": pair[0], "wave_post": pair[1]}
+            wishes.append(wish_for(workspace, report.name, chosen, edition=edition, language=language))
+    return wishes
+
+
+def wish_for(
+    workspace: Workspace, name: str, values: Mapping[str, Any], *, edition: str | None = None, language: str | None = None
+) -> Wish:
+    """Return one report to make; its parameters are checked here, before any kernel starts."""
+    given = dict(values)
+    given |= {"edition_id": edition} if edition else {}
+    given |= {"language": language} if language else {}
+    report = find_report(name)
+    return Wish(report=report, parameters=check_parameters(report, given, workspace))
+
+
+def check_counts(workspace: Workspace, wishes: Iterable[Wish]) -> None:
+    """Refuse a filter that leaves fewer than `min_cell` persons, from stored counts.
+
+    Raises
+    ------
+    ParameterError
+        Naming the report; the count itself is not said.
+    """
+    for wish in wishes:
+        narrowed = [name for name in ("districts", "jenjang") if getattr(wish.parameters, name, None)]
+        if not narrowed:
+            continue
+        table = "pairs" if wish.report.name == "change" else "session"
+        rows = Report(wish.report, wish.parameters, workspace).read(table)
+        if 0 <= rows["pid"].nunique() < wish.parameters.min_cell:
+            raise ParameterError(say("parameter.too_few", report=wish.report.name, min_cell=wish.parameters.min_cell, filter=", ".join(narrowed)))
+
+
+def lay_plan(workspace: Workspace, wishes: Sequence[Wish]) -> None:
+    """Write the suppression plan of every edition over all tables of its grid."""
+    grids: dict[tuple[str, int], dict[str, pd.Series[int]]] = {}
+    for wish in wishes:
+        key = (wish.parameters.edition_id, wish.parameters.min_cell)
+        grids.setdefault(key, {}).update(_tables_of(workspace, wish))
+    for (edition, min_cell), tables in grids.items():
+        write_plan(workspace, edition, tables, min_cell=min_cell)
+
+
+def _tables_of(workspace: Workspace, wish: Wish) -> dict[str, pd.Series[int]]:
+    """Return the persons by cell of every table a report prints."""
+    parameters = wish.parameters.model_dump(mode="json")
+    report = Report(wish.report, wish.parameters, workspace)
+    if wish.report.name == "change":
+        pairs = report.read("pairs")
+        return {name_report_table("change", parameters, "districts"): pairs["district"].value_counts()}
+    if wish.report.name == "coverage_map":
+        roster = report.read("roster") if len(read_attendance(workspace, "roster")) else None
+        session = report.read("session")
+        found = {}
+        for by in ("district", "jenjang", "assessment"):
+            counts = count_coverage(roster, session, session[session["usable"]], by=by)
+            column = "invited" if roster is not None else "sat"
+            found[name_report_table("coverage_map", parameters, by)] = counts.set_index("cell")[column].astype(int)
+        return found
+    return {}
+
+
+def make_reports(
+    workspace: Workspace, wishes: Sequence[Wish], tell: Tell = lambda text: None, *, executor: Executor | None = None
+) -> list[Made]:
+    """Make reports; one that fails never stops the rest. The index is made anew after all.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        After its stages ran.
+    wishes : sequence of Wish
+        As `list_wishes` or `wish_for` return them.
+    tell : callable
+        Takes a line of progress.
+    executor : concurrent.futures.Executor, optional
+        Where they run; by default two threads, each waiting for a kernel of its own.
+    """
+    check_counts(workspace, wishes)
+    lay_plan(workspace, wishes)
+    with executor or ThreadPoolExecutor(max_workers=2) as pool:
+        waiting = {pool.submit(_make_or_fail, workspace, wish): wish for wish in wishes}
+        for number, future in enumerate(as_completed(waiting), start=1):
+            wish = waiting[future]
+            tell(say("progress.report", number=number, all=len(wishes), report=wish.report.title, slug=wish.slug))
+        made = [future.result() for future in waiting]
+    for edition in {wish.parameters.edition_id for wish in wishes}:
+        write_index(workspace, edition)
+    return made
+
+
+def _make_or_fail(workspace: Workspace, wish: Wish) -> Made:
+    folder = report_folder(workspace, wish)
+    try:
+        made = make_report(workspace, wish, folder)
+    except BgtkError as error:
+        made = Made(wish=wish, status="failed", page=None, reason=error.text)
+    except Exception as error:  # the rest must go on; the reason stands in the index, without values
+        made = Made(wish=wish, status="failed", page=None, reason=say("report.failed", kind=type(error).__name__))
+    report = Report(wish.report, wish.parameters, workspace)
+    entry = {
+        "title": _both(name_report(report)),
+        "report": wish.report.name,
+        "status": made.status,
+        "reason": _both(made.reason) if made.reason else None,
+        "assessment": ", ".join(report.selection.get("assessment", [])),
+        "waves": " → ".join(report.selection.get("wave", [])),
+        "districts": ", ".join(getattr(wish.parameters, "districts", [])),
+        "language": wish.parameters.language,
+        "gates": sorted({g.code for g in report.gates if g.closed and g.code in wish.report.rests_on}),
+        "href": made.page.relative_to(workspace.root / "reports" / wish.parameters.edition_id).as_posix() if made.page else None,
+    }
+    write_json(folder.parent / f"{folder.name}.entry.json", entry)
+    return made
+
+
+def _both(text: Text) -> dict[str, str]:
+    return {"id": text.id, "en": text.en}
+
+
+def report_folder(workspace: Workspace, wish: Wish) -> Path:
+    """Return where a report's files lie."""
+    return workspace.root / "reports" / wish.parameters.edition_id / wish.report.name / wish.slug
+
+
+def make_report(workspace: Workspace, wish: Wish, folder: Path) -> Made:
+    """Run one notebook by Papermill and render its page; the folder takes the old one's place only when all is there.
+
+    Raises
+    ------
+    StageError
+        If the notebook failed or did not write its results: then there is no HTML.
+    """
+    with replacing(folder) as making:
+        notebook = _execute(workspace, wish, making)
+        results, passport = read_json(making / "results.json"), read_json(making / "passport.json")
+        if results is None or passport is None:
+            raise StageError(say("report.unfinished", report=wish.report.name))
+        report = Report(wish.report, wish.parameters, workspace)
+        title = name_report(report).said(wish.parameters.language)
+        page = render_page(notebook, language=wish.parameters.language, title=title, passport=passport, results=results, marks=report.marks)
+        write_text(making / "report.html", page)
+    reason = report.why() if report.status != "done" else None
+    return Made(wish=wish, status=report.status, page=folder / "report.html", reason=reason)
+
+
+class IpcKernelManager(AsyncKernelManager):
+    """A kernel reached over files, not over TCP ports that two reports could grab at once; Windows has none."""
+
+    transport = CaselessStrEnum(["tcp", "ipc"], default_value="tcp" if os.name == "nt" else "ipc", config=True)
+
+    @default("connection_file")
+    def _own_connection_file(self) -> str:
+        return str(Path(tempfile.mkdtemp(prefix="bgtk-")) / "kernel.json")
+
+    def cleanup_connection_file(self) -> None:
+        """Remove the connection file and the folder made for it."""
+        super().cleanup_connection_file()
+        shutil.rmtree(Path(self.connection_file).parent, ignore_errors=True)
+
+
+def _execute(workspace: Workspace, wish: Wish, folder: Path) -> Any:
+    """Return the executed notebook; Papermill writes it into the folder too.
+
+    The notebook runs in the folder it fills: there it finds its order (`wanted.json`), and the workspace above it.
+    """
+    write_json(folder / ORDER, {"report": wish.report.name})
+    try:
+        return papermill.execute_notebook(
+            str(notebooks_folder() / wish.report.notebook),
+            str(folder / "report.ipynb"),
+            parameters=wish.parameters.model_dump(mode="json"),
+            resources={"metadata": {"path": str(folder)}},  # not `cwd`: Papermill would move the whole process there
+            progress_bar=False,
+            log_output=False,
+            kernel_name="python3",
+            kernel_manager_class=IpcKernelManager,
+            shutdown_kernel="immediate",
+        )
+    except papermill.exceptions.PapermillExecutionError as error:
+        raise StageError(say("report.cell_failed", kind=error.ename, cell=error.cell_index, report=wish.report.name)) from error
+    finally:
+        (folder / ORDER).unlink(missing_ok=True)
+
+
+def notebooks_folder() -> Path:
+    """Return where the notebooks lie: beside the library in a checkout, inside it when installed."""
+    library = Path(__file__).parent.parent
+    beside = library.parent / "notebooks"
+    return beside if beside.is_dir() else library / "notebooks"
+
+
+def write_index(workspace: Workspace, edition: str) -> Path:
+    """Write the edition's `index.html`, the stopped and failed reports too, from what lies in its folder."""
+    folder = workspace.root / "reports" / edition
+    entries = []
+    for path in sorted(folder.glob("*/*.entry.json")):
+        entry = read_json(path)
+        words = {"title": Text(**entry["title"]), "report_name": find_report(entry["report"]).title}
+        words["reason"] = Text(**entry["reason"]) if entry["reason"] else None
+        entries.append({**entry, **words, "made": None})
+    order = [*REPORTS]
+    entries.sort(key=lambda e: (order.index(e["report"]), e["waves"], e["assessment"]))
+    synthetic = workspace.declared.data_kind == "synthetic"
+    page = render_index(entries, edition=edition, language=workspace.language, marks=[SYNTHETIC_MARK] if synthetic else [])
+    write_text(folder / "index.html", page)
+    return folder / "index.html"
+

@@ -1,0 +1,142 @@
+"""Raw exports → canonical tables: form only, never content; every row received is accepted or set aside with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bgtk_lib.errors import LinkageError, Text
+from bgtk_lib.ingest.dapodik_json import extract_dapodik
+from bgtk_lib.ingest.extract import Extract, set_aside
+from bgtk_lib.ingest.identity import hash_value, open_key, resolve_persons
+from bgtk_lib.ingest.mapping import Mapping
+from bgtk_lib.ingest.table import concat_categories, extract_table
+from bgtk_lib.schema import conform, tables
+from bgtk_lib.words import say
+from bgtk_lib.workspace import Workspace
+from bgtk_lib.workspace.declaration import Source
+from bgtk_lib.workspace.store import replacing, write_json, write_table
+from bgtk_lib.workspace.typed import declare, read_yaml
+
+Tell = Callable[[Text], None]
+
+
+def run_ingest(workspace: Workspace, tell: Tell = lambda text: None) -> dict[str, Any]:
+    """Read every source of a workspace into `data/canonical`.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Its sources are read in the order of the declaration, registers of items first.
+    tell : callable
+        Takes a line of progress.
+
+    Returns
+    -------
+    dict
+        The stage's record: per source the files with their hashes, rows received, accepted, set aside by reason, and
+        the facts that checks need.
+
+    Raises
+    ------
+    BgtkError
+        If a source cannot be read as its mapping says; nothing is changed then.
+    """
+    mappings = {s.name: _open_mapping(workspace, s) for s in workspace.declared.sources if s.adapter == "table"}
+    key = open_key(workspace)
+    extracts: dict[str, Extract] = {}
+    positions: dict[tuple[str, int], str] = {}
+    registers_first = sorted(workspace.declared.sources, key=lambda s: getattr(mappings.get(s.name), "table", "") != "form_item")
+    for source in registers_first:
+        tell(say("progress.reading", source=source.name))
+        files = workspace.files_of(source)
+        if source.adapter == "dapodik_json":
+            extract = extract_dapodik(source, files)
+        else:
+            extract = extract_table(source, files, mappings[source.name], positions)
+        extracts[source.name] = extract
+        if extract.table == "form_item":
+            rows = extract.frame[["form_id", "position", "item_id"]].itertuples(index=False)
+            positions |= {(form, int(position)): item for form, position, item in rows}
+    tell(say("progress.resolving"))
+    extracts, several = _name_persons(extracts, key, workspace.secrets / "ledger.parquet")
+    with replacing(workspace.folder("canonical")) as making, replacing(workspace.folder("quarantine") / "ingest") as aside:
+        record = _write_tables(extracts, making, aside)
+        write_table(making, "identity_conflict", pd.DataFrame({"pid": pd.array(sorted(several), dtype="str")}))
+        record["fingerprint"] = workspace.fingerprint("ingest")  # after the key was made
+        write_json(making / "stage.json", record)
+    return record
+
+
+def _open_mapping(workspace: Workspace, source: Source) -> Mapping:
+    path = workspace.folder("mappings") / f"{source.mapping}.yaml"
+    return declare(Mapping, read_yaml(path), where=f"data/mappings/{path.name}")
+
+
+def _name_persons(extracts: dict[str, Extract], key: bytes, ledger: Path) -> tuple[dict[str, Extract], frozenset[str]]:
+    """Put the pseudonym in the place of the identifiers, for all sources at once: a NIP in one may explain another."""
+    with_persons = {name: e for name, e in extracts.items() if "pid" in tables()[e.table].columns}
+    if not with_persons:
+        return extracts, frozenset()
+    ids = pd.concat([e.ids for e in with_persons.values()], keys=with_persons)
+    resolved = resolve_persons(ids, key=key, ledger=ledger)
+    if resolved.pids.isna().any():
+        raise LinkageError(say("identity.unresolved", n=int(resolved.pids.isna().sum())))
+    for name, extract in with_persons.items():
+        frame = extract.frame.copy()
+        if len(frame):
+            frame["pid"] = resolved.pids.loc[name].to_numpy()
+        else:
+            frame["pid"] = pd.array([], dtype="str")
+        if "birth_hmac" in frame:
+            hashed = {day: hash_value(key, "birth", day) for day in frame["birth_hmac"].dropna().unique()}
+            frame["birth_hmac"] = frame["birth_hmac"].map(hashed).astype("str")
+        extracts[name] = Extract(**{**extract.__dict__, "frame": frame, "ids": extract.ids.iloc[:0]})
+    return extracts, resolved.several_ids
+
+
+def _write_tables(extracts: dict[str, Extract], making: Path, aside_folder: Path) -> dict[str, Any]:
+    """Write the canonical tables and the rows set aside; return what happened to every source's rows."""
+    aside: list[pd.DataFrame] = []
+    sources: list[dict[str, Any]] = []
+    by_table: dict[str, list[pd.DataFrame]] = {}
+    seen: dict[str, set[Any]] = {}
+    for name, extract in extracts.items():
+        frame, twice = _drop_key_twice(extract, seen.setdefault(extract.table, set()))
+        rows = pd.concat([extract.aside, twice], ignore_index=True).sort_values("row", ignore_index=True)
+        if extract.received != len(frame) + len(rows):
+            raise AssertionError(f"{name}: {extract.received} rows received, {len(frame)} + {len(rows)} accounted for")
+        aside.append(rows.assign(table=extract.table, source=name))
+        by_table.setdefault(extract.table, []).append(conform(frame, extract.table))
+        if extract.answers is not None:
+            by_table.setdefault("answer", []).append(extract.answers)
+        if extract.totals is not None:
+            by_table.setdefault("total", []).append(conform(extract.totals, "total"))
+        reasons = {str(reason): int(n) for reason, n in rows["reason"].value_counts().sort_index().items()}
+        sources.append({"name": name, "table": extract.table, "wave": _wave_of(frame), "files": extract.files})
+        sources[-1] |= {"received": extract.received, "accepted": len(frame), "aside": reasons, **extract.facts}
+    for table, parts in by_table.items():
+        joined = concat_categories(parts) if table == "answer" else pd.concat(parts, ignore_index=True)
+        write_table(making, table, joined)
+    write_table(aside_folder.parent, aside_folder.name, pd.concat(aside, ignore_index=True)[["table", "source", "row", "reason"]])
+    return {"stage": "ingest", "sources": sources}
+
+
+def _drop_key_twice(extract: Extract, seen: set[Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows whose key did not occur before, here or in an earlier source, and the others set aside."""
+    key = [column for column in tables()[extract.table].key if column in extract.frame.columns]
+    values = list(extract.frame[key].astype(str).itertuples(index=False, name=None))
+    fresh = []
+    for value in values:
+        fresh.append(value not in seen)
+        seen.add(value)
+    keep = pd.Series(fresh, index=extract.frame.index, dtype=bool)
+    return extract.frame[keep], set_aside(extract.frame.index[~keep], "key_twice")
+
+
+def _wave_of(frame: pd.DataFrame) -> str | None:
+    waves = frame["wave"].dropna().unique() if "wave" in frame else []
+    return str(waves[0]) if len(waves) == 1 else None

@@ -1,0 +1,1 @@
+"""What items and tests are worth, before anything is said about persons."""

@@ -1,0 +1,80 @@
+"""Scores before and after → pairs and the unpaired, with attrition. The direction is in the names: always post − pre."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bgtk_lib.errors import LinkageError
+from bgtk_lib.findings import Withheld
+from bgtk_lib.words import say
+
+PERSON_COLUMNS = ["district", "npsn", "jenjang"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked:
+    """Two waves of one assessment, linked by person.
+
+    Attributes
+    ----------
+    pairs : DataFrame
+        pid, assessment, wave_pre, wave_post, form_pre, form_post, score_pre, score_post (points), points_max, days
+        between the sittings, and district, npsn, jenjang at the first.
+    unpaired : DataFrame
+        pid, assessment, wave_pre, wave_post, reason (``only_pre`` or ``only_post``), score, district, npsn, jenjang.
+    """
+
+    pairs: pd.DataFrame
+    unpaired: pd.DataFrame
+
+    @property
+    def retention(self) -> float | Withheld:
+        """Share of those scored at the first wave who were scored at the second too."""
+        sat = len(self.pairs) + int((self.unpaired["reason"] == "only_pre").sum())
+        return len(self.pairs) / sat if sat else Withheld(say("pairing.nobody"))
+
+
+def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_post: str) -> Linked:
+    """Return the pairs and the unpaired of one assessment and two waves.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        pid, wave, assessment, form_id, points, points_max, start, district, npsn, jenjang; one row a person and wave.
+    assessment, wave_pre, wave_post : str
+        What is linked, before and after.
+
+    Raises
+    ------
+    LinkageError
+        If a person has two scores at a wave: the attempt rule must have chosen one.
+    """
+    here = scores[scores["assessment"] == assessment]
+    sides = {}
+    for side, wave in (("pre", wave_pre), ("post", wave_post)):
+        one = here[here["wave"] == wave]
+        twice = int(one["pid"].duplicated().sum())
+        if twice:
+            raise LinkageError(say("pairing.twice", wave=wave, assessment=assessment, n=twice))
+        sides[side] = one.set_index("pid")
+    pre, post = sides["pre"], sides["post"]
+    both = pre.index.intersection(post.index, sort=False)
+    first, second = pre.loc[both], post.loc[both]
+    pairs = pd.DataFrame(
+        {
+            "pid": pd.array(both, dtype="str"),
+            "form_pre": first["form_id"].to_numpy(),
+            "form_post": second["form_id"].to_numpy(),
+            "score_pre": first["points"].to_numpy(),
+            "score_post": second["points"].to_numpy(),
+            "points_max": first["points_max"].to_numpy(),
+            "days": (second["start"].dt.normalize() - first["start"].dt.normalize()).dt.days.to_numpy(),
+        }
+    ).assign(**{name: first[name].to_numpy() for name in PERSON_COLUMNS})
+    alone = []
+    for reason, frame in (("only_pre", pre.drop(index=both)), ("only_post", post.drop(index=both))):
+        alone.append(frame.reset_index()[["pid", "points", *PERSON_COLUMNS]].rename(columns={"points": "score"}).assign(reason=reason))
+    what = {"assessment": assessment, "wave_pre": wave_pre, "wave_post": wave_post}
+    return Linked(pairs=pairs.assign(**what), unpaired=pd.concat(alone, ignore_index=True).assign(**what))

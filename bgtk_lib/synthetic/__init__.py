@@ -1,0 +1,57 @@
+"""Made-up provinces: raw exports with a planted truth and, on demand, planted faults.
+
+Nothing downstream may treat them differently from real data; `data_kind: synthetic` in the workspace is all that tells.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bgtk_lib.findings import GateState
+from bgtk_lib.synthetic.design import SCENARIOS, SIZES, Design
+from bgtk_lib.synthetic.exports import build_exports, write_exports
+from bgtk_lib.synthetic.faults import FAULTS, Fault, plant_faults
+from bgtk_lib.synthetic.province import ScorePairs, draw_pairs, draw_province
+
+__all__ = [
+    "FAULTS",
+    "SCENARIOS",
+    "SIZES",
+    "Design",
+    "Fault",
+    "ScorePairs",
+    "draw_pairs",
+    "draw_province",
+    "expected_gates",
+    "write_demo",
+]
+
+# Closed in every sound province: some subjects are so small that by chance fewer than 80 % of them come back.
+SOUND: dict[str, GateState] = {"C09": "HOLD"}
+
+
+def write_demo(folder: Path, design: Design, *, faults: tuple[str, ...] = ()) -> None:
+    """Write a workspace with a made-up province: raw exports, mappings, `workspace.yaml` and `truth.json`.
+
+    Parameters
+    ----------
+    folder : Path
+        New or empty.
+    design : Design
+        Size, scenario and seed. The same design gives the same bytes.
+    faults : tuple of str
+        Names of planted faults, in the order in which they are planted; see `faults.FAULTS`.
+    """
+    sound = build_exports(draw_province(design))
+    spoiled = plant_faults(sound, faults, seed=design.seed)
+    told = {"truth.json": sound["truth.json"] | {"faults": list(faults)}}
+    write_exports(spoiled | told, Path(folder))
+
+
+def expected_gates(faults: tuple[str, ...] = ()) -> dict[str, GateState]:
+    """Return the gates that close in a province with these faults: code → HOLD or STOP."""
+    closed = dict(SOUND)
+    for name in faults:
+        for code, state in FAULTS[name].closes.items():
+            closed[code] = "STOP" if "STOP" in (state, closed.get(code)) else "HOLD"
+    return closed

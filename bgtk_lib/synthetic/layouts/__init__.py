@@ -1,0 +1,67 @@
+"""The workspace and the mappings that go with the exports of a made-up province."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from bgtk_lib.synthetic.design import (
+    DAPODIK_AS_OF,
+    MAKE_UP_AFTER,
+    Design,
+    Occasion,
+    form_name,
+    wave_day,
+    wave_name,
+)
+
+OCCASIONS: tuple[Occasion, ...] = ("pre", "post")
+MAPPING_NAMES = ("cbt", "roster", "form_item", "key", "training")
+
+
+@cache
+def read_layout(name: str) -> Any:
+    """Return one YAML file of this folder."""
+    text = (resources.files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
+    return yaml.load(text, Loader=yaml.CSafeLoader)
+
+
+MAPPINGS: Mapping[str, Any] = {name: read_layout(name) for name in MAPPING_NAMES}
+
+
+def declare_workspace(design: Design) -> dict[str, Any]:
+    """Return the `workspace.yaml` of a made-up province: its sources, waves and forms; the rest from `base.yaml`."""
+    base = read_layout("base")
+    sources: list[dict[str, Any]] = []
+    waves: dict[str, Any] = {}
+    forms: dict[str, Any] = {}
+    for phase in design.phases:
+        for occasion in OCCASIONS:
+            wave, day = wave_name(phase, occasion), wave_day(phase, occasion)
+            late = day + MAKE_UP_AFTER
+            waves[wave] = {"phase": phase, "occasion": occasion, "window": [day, day], "make_up": [late, late]}
+            tests = {"file": f"data/raw/cbt/{wave}/*.csv", "adapter": "table", "mapping": "cbt", "wave": wave}
+            invited = {"file": f"data/raw/roster/{wave}.csv", "adapter": "table", "mapping": "roster", "wave": wave}
+            sources += [{"name": f"cbt-{wave}", **tests}, {"name": f"roster-{wave}", **invited}]
+        forms |= {form_name(code, phase): {"assessment": code} for code in design.taken(phase)}
+    dapodik = {"adapter": "dapodik_json", "as_of": DAPODIK_AS_OF}
+    sources += [dict(entry) for entry in base["sources"]]
+    sources += [
+        {"name": f"dapodik-{kind}", "file": f"data/raw/dapodik/{kind}/*.json", **dapodik} for kind in ("gtk", "sekolah")
+    ]
+    rules = dict(base["rules"])
+    if "III" in design.phases:
+        rules["reference_date"] = wave_day("III", "post") + 3 * MAKE_UP_AFTER
+    return {
+        **base["head"],
+        "sources": sources,
+        "waves": waves,
+        "forms": forms,
+        "control_totals": "data/control_totals.csv",
+        "rules": rules,
+        "reports": [dict(entry) for entry in base["reports"]],
+    }

@@ -1,0 +1,255 @@
+"""A province of teachers, drawn from the model: all that the raw exports are written from, and the planted truth.
+
+True model: ability of SD 1 before; mean change 0.20 SD with districts spread by 0.05, schools by 0.08, persons by
+0.35 (`model`); items dichotomous, two-parameter logistic, the same form before and after (`forms`); 18 % are not there
+after, the weaker more often. No programme has an effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bgtk_lib.synthetic.design import (
+    GENERAL,
+    SUBJECTS,
+    Design,
+    Occasion,
+    Phase,
+    count_districts,
+    count_subjects,
+    form_name,
+    share_out,
+    wave_name,
+)
+from bgtk_lib.synthetic.forms import Codes, build_form, give_answers
+from bgtk_lib.synthetic.model import Effects, chance_of_leaving, draw_abilities, draw_effects
+from bgtk_lib.synthetic.people import Placement, average_school, draw_identities, draw_schools, place_teachers
+from bgtk_lib.synthetic.rosters import draw_training, list_invited
+from bgtk_lib.synthetic.sittings import Sheet, draw_occasions, hold_sitting
+from bgtk_lib.synthetic.truth import Truth, compute_truth
+
+OCCASIONS: tuple[Occasion, ...] = ("pre", "post")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Province:
+    """A drawn province.
+
+    Attributes
+    ----------
+    design : Design
+        What it was drawn from.
+    schools : DataFrame
+        npsn, name, phase, form, public, district, subdistrict, lat, lon.
+    teachers : DataFrame
+        Index: number of the teacher. phase, npsn, other_npsn, district, subject, comes (sits before), leaves (does
+        not sit after), identifiers and facts of Dapodik.
+    rosters : DataFrame
+        wave, teacher, assessment: who was invited.
+    sittings : DataFrame
+        One row a session: wave, assessment, form_id, teacher, start, end, attempt, device, venue, row.
+    answers : dict
+        (assessment, wave) → what was marked, sessions by items; `sittings.row` is the row. 0-4 for A-E, -1 crossed
+        out, -2 not reached.
+    training : DataFrame
+        teacher, programme, start, end, hours, role.
+    effects : Effects
+        What was drawn for the districts.
+    truth : dict
+        (assessment, phase) → Truth.
+    """
+
+    design: Design
+    schools: pd.DataFrame
+    teachers: pd.DataFrame
+    rosters: pd.DataFrame
+    sittings: pd.DataFrame
+    answers: dict[tuple[str, str], Codes]
+    training: pd.DataFrame
+    effects: Effects
+    truth: dict[tuple[str, Phase], Truth]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorePairs:
+    """One draw of one assessment in one phase, as number correct.
+
+    Attributes
+    ----------
+    pairs : DataFrame
+        score_pre, score_post, district, npsn: those there before and after.
+    leavers : DataFrame
+        score_pre, district, npsn: those there before only.
+    truth : Truth
+        Given the districts' effects of this draw.
+    """
+
+    pairs: pd.DataFrame
+    leavers: pd.DataFrame
+    truth: Truth
+
+
+def draw_pairs(
+    design: Design, *, assessment: str, phase: Phase, n_teachers: int | None = None, rng: np.random.Generator
+) -> ScorePairs:
+    """Return the scores before and after of one assessment in one phase, in a few milliseconds.
+
+    Parameters
+    ----------
+    design : Design
+        Constants and scenario; its seed is not used. Districts' effects are drawn anew.
+    assessment, phase : str
+        Of what.
+    n_teachers : int, optional
+        How many sit before; by default as many as the design has. Districts keep their shares.
+    rng : Generator
+        Source of randomness.
+    """
+    everyone = count_districts(design, phase)
+    whole = sum(everyone.values())
+    share = 1.0 if assessment in GENERAL else count_subjects(design, phase)[assessment] / whole
+    wanted = round(whole * share) if n_teachers is None else n_teachers
+    counts = everyone if wanted == whole else share_out(wanted, everyone)
+    codes = ("PED",) if assessment == "PED" else ("PED", assessment)
+    effects = draw_effects(design, assessments=codes, rng=rng)
+    per_school = average_school(design, phase, share=share)
+    placement = place_teachers(counts, order=effects.districts, per_school=per_school, rng=rng)
+    ability = draw_abilities(design, effects, district=placement.district, school=placement.school, rng=rng)
+    form, gate = build_form(form_name(assessment, phase)), build_form(form_name("PED", phase))
+    before = give_answers(ability.before[assessment], form, rng=rng).sum(axis=1)
+    gate_score = before if assessment == "PED" else give_answers(ability.before["PED"], gate, rng=rng).sum(axis=1)
+    after = give_answers(ability.after[assessment], form, rng=rng).sum(axis=1)
+    chance = chance_of_leaving(design, form=gate.name, theta=ability.before["PED"], score=gate_score)
+    leaves = rng.random(len(before)) < chance
+    frame = pd.DataFrame(
+        {
+            "score_pre": before,
+            "score_post": after,
+            "district": np.array(effects.districts, dtype=object)[placement.district],
+            "npsn": np.array([f"99{i:06d}" for i in range(len(placement.school_district))])[placement.school],
+        }
+    )
+    return ScorePairs(
+        pairs=frame[~leaves].reset_index(drop=True),
+        leavers=frame.loc[leaves, ["score_pre", "district", "npsn"]].reset_index(drop=True),
+        truth=compute_truth(design, effects, assessment=assessment, phase=phase, counts=counts),
+    )
+
+
+def draw_province(design: Design) -> Province:
+    """Return a whole province; the same design gives the same province."""
+    streams = np.random.SeedSequence(design.seed).spawn(1 + 2 * len(design.phases))
+    codes = tuple(dict.fromkeys(("PED", *design.assessments)))
+    effects = draw_effects(design, assessments=codes, rng=np.random.default_rng(streams[0]))
+    parts = []
+    first = 0
+    for nth, phase in enumerate(design.phases):
+        people, answers = (np.random.default_rng(stream) for stream in streams[1 + 2 * nth : 3 + 2 * nth])
+        part = _draw_phase(design, effects, phase=phase, people=people, answering=answers)
+        part["teachers"].index += first
+        for name in ("rosters", "sittings", "training"):
+            part[name]["teacher"] += first
+        first += len(part["teachers"])
+        parts.append(part)
+    frames = {
+        name: pd.concat([part[name] for part in parts], ignore_index=name != "teachers")
+        for name in ("schools", "teachers", "rosters", "sittings", "training")
+    }
+    return Province(
+        design=design,
+        **frames,
+        answers={key: matrix for part in parts for key, matrix in part["answers"].items()},
+        effects=effects,
+        truth={key: value for part in parts for key, value in part["truth"].items()},
+    )
+
+
+def _draw_phase(
+    design: Design, effects: Effects, *, phase: Phase, people: np.random.Generator, answering: np.random.Generator
+) -> dict[str, Any]:
+    """Return one phase's frames; teachers are numbered from 0, those who sit first, then the absent."""
+    counts = count_districts(design, phase)
+    per_school = average_school(design, phase)
+    placement = place_teachers(counts, order=effects.districts, per_school=per_school, rng=people)
+    schools = draw_schools(placement, phase=phase, order=effects.districts, rng=people)
+    teachers = _draw_teachers(design, placement, schools, phase=phase, rng=people)
+    n = int(teachers["comes"].sum())
+    ability = draw_abilities(design, effects, district=placement.district, school=placement.school, rng=answering)
+    members = {
+        code: np.arange(n) if code in GENERAL else np.flatnonzero(teachers["subject"].to_numpy()[:n] == code)
+        for code in dict.fromkeys(("PED", *design.taken(phase)))
+    }
+    right = {
+        (code, occasion): give_answers(theta[code][who], build_form(form_name(code, phase)), rng=answering)
+        for code, who in members.items()
+        for occasion, theta in (("pre", ability.before), ("post", ability.after))
+    }
+    score = right["PED", "pre"].sum(axis=1)
+    chance = chance_of_leaving(design, form=form_name("PED", phase), theta=ability.before["PED"], score=score)
+    leaves = answering.random(n) < chance
+    teachers["leaves"] = np.concatenate([leaves, np.zeros(len(teachers) - n, dtype=bool)])
+    districts = teachers["district"].to_numpy()
+    sittings, answers = [], {}
+    for occasion in OCCASIONS:
+        theta = ability.before if occasion == "pre" else ability.after
+        days = draw_occasions(n, design=design, rng=answering)
+        for code in design.taken(phase):
+            who = members[code]
+            here = np.ones(len(who), dtype=bool) if occasion == "pre" else ~leaves[who]
+            sheet = Sheet(
+                phase=phase, occasion=occasion, form=build_form(form_name(code, phase)), persons=who[here],
+                theta=theta[code][who[here]], right=right[code, occasion][here],
+            )  # fmt: skip
+            held, marked = hold_sitting(sheet, occasions=days, districts=districts, design=design, rng=answering)
+            sittings.append(held)
+            answers[code, wave_name(phase, occasion)] = marked
+    shares = {code: _count_members(teachers, who, counts) for code, who in members.items()}
+    return {
+        "schools": schools,
+        "teachers": teachers,
+        "rosters": list_invited(design, teachers, phase=phase),
+        "sittings": pd.concat(sittings, ignore_index=True),
+        "answers": answers,
+        "training": draw_training(design, teachers, scores=score, phase=phase, rng=people),
+        "truth": {
+            (code, phase): compute_truth(design, effects, assessment=code, phase=phase, counts=shares[code])
+            for code in design.taken(phase)
+        },
+    }
+
+
+def _draw_teachers(
+    design: Design, placement: Placement, schools: pd.DataFrame, *, phase: Phase, rng: np.random.Generator
+) -> pd.DataFrame:
+    n = len(placement.school)
+    absent = round(design.absent_share * n)
+    school = np.concatenate([placement.school, rng.integers(0, len(schools), absent)])
+    come = np.arange(n + absent) < n
+    homes = schools.iloc[school].reset_index(drop=True)
+    teachers = draw_identities(homes, phase=phase, come=come, rng=rng)
+    if phase == "III":
+        teachers["subject"] = ""
+        teachers["kind_id"] = np.where((homes["form"] == "SD") & (rng.random(len(homes)) < 0.75), 3, 4)
+    else:
+        wanted = count_subjects(design, phase)
+        listed = np.repeat(list(wanted), list(wanted.values())).astype(object)
+        teachers["subject"] = np.concatenate([rng.permutation(listed), rng.choice(SUBJECTS, absent)])
+        teachers["kind_id"] = np.where(teachers["subject"] == "BK", 5, 4)
+    second = rng.random(n + absent) < 0.01
+    elsewhere = schools["npsn"].to_numpy()[(school + 1) % len(schools)]
+    return teachers.assign(
+        phase=phase,
+        npsn=homes["npsn"],
+        district=homes["district"],
+        other_npsn=np.where(second, elsewhere, ""),
+        comes=come,
+    )
+
+
+def _count_members(teachers: pd.DataFrame, who: np.ndarray, counts: dict[str, int]) -> dict[str, int]:
+    found = teachers["district"].to_numpy()[who]
+    return {code: int((found == code).sum()) for code in counts}

@@ -1,0 +1,113 @@
+"""What a `workspace.yaml` may say: institution, sources, waves, forms, rules and the reports to make."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from bgtk_lib.workspace.typed import Declared
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Institution(Declared):
+    """Whose data these are."""
+
+    name: str
+    province: Annotated[str, Field(pattern=r"^\d\d$")] = "18"
+
+
+class Governance(Declared):
+    """What the law asks to be recorded before persons' data are worked on (UU 27/2022)."""
+
+    purpose: str | None = None
+    legal_basis: str | None = None
+    retention_until: date | None = None
+    dpia_ref: str | None = None
+    processor: str | None = None
+
+
+class Source(Declared):
+    """One export: where it lies, which adapter reads it, and what it speaks of."""
+
+    name: Name
+    file: str
+    adapter: Literal["table", "dapodik_json"] = "table"
+    mapping: Name | None = None
+    wave: Name | None = None
+    form: str | None = None
+    as_of: date | None = None
+
+
+class Wave(Declared):
+    """One measurement: its phase, its occasion and the days on which it was sat."""
+
+    phase: str
+    occasion: Literal["pre", "post"]
+    window: Annotated[list[date], Field(min_length=2, max_length=2)] | None = None
+    make_up: list[date] = []
+    released_before: bool = Field(default=False, description="keys or item results were released before this wave")
+
+
+class Form(Declared):
+    """One test form: its assessment, and whether its answers come scored already (0/1)."""
+
+    assessment: Name
+    scored: bool = False
+    items: Annotated[int, Field(ge=1, le=500)] | None = None
+
+
+class AssessmentName(Declared):
+    """The name of an assessment that is not in the register."""
+
+    id: str
+    en: str
+
+
+class Rules(Declared):
+    """What decides the numbers. Rules stand once, here; a stage applies them and they enter its fingerprint."""
+
+    reference_date: date | None = None
+    attempts: Literal["first_complete", "last_complete", "all_flagged"] = "first_complete"
+    exclude_test_accounts: bool = False
+    complete_share: Annotated[float, Field(ge=0, le=1)] = 0.8
+    window_days: Annotated[list[int], Field(min_length=2, max_length=2)] = [150, 210]
+    cluster: Literal["school", "district", "none"] = "school"
+    cluster_reason: str | None = None
+    effect_size: Literal["g_av"] = "g_av"
+    count_madrasah: bool = False
+    dapodik_max_age_days: Annotated[int, Field(ge=1, le=2000)] = 180
+    seed: Annotated[int, Field(ge=0)] = 20251018
+
+
+class ReportPlan(Declared):
+    """One report to make, or a grid of them: each combination of the lists in `grid`."""
+
+    report: str
+    parameters: dict[str, Any] = {}
+    grid: dict[str, list[Any]] = {}
+
+
+class WorkspaceDeclaration(Declared):
+    """The whole of `workspace.yaml`."""
+
+    name: Name
+    institution: Institution
+    data_kind: Literal["real", "synthetic"]
+    language: Literal["id", "en"] = "id"
+    time_zone: Literal["Asia/Jakarta"] = "Asia/Jakarta"
+    governance: Governance = Governance()
+    assessments: dict[str, AssessmentName] = {}
+    sources: list[Source]
+    waves: dict[Name, Wave]
+    forms: dict[str, Form] = {}
+    control_totals: str | None = None
+    rules: Rules = Rules()
+    expected_gates: dict[str, Annotated[list[str], BeforeValidator(_as_list)]] = {}
+    reports: list[ReportPlan] = []

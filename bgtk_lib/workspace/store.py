@@ -1,0 +1,108 @@
+"""The store: Parquet and JSON written whole or not at all, and fingerprints of what made what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+LIBRARIES = ("pandas", "numpy", "scipy", "statsmodels", "pyarrow", "great-expectations")
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to write into; on success it takes the place of `folder`, on failure nothing changed.
+
+    Parameters
+    ----------
+    folder : Path
+        What to replace; need not exist.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield making
+        old = making.with_name(making.name + "-old")
+        if folder.exists():
+            folder.rename(old)
+        making.chmod(0o755)
+        making.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all: to a temporary name beside it, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with sorted keys, whole or not at all."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False, default=str) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return a JSON file, or None where it is absent."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def write_table(folder: Path, name: str, frame: pd.DataFrame) -> None:
+    """Write one table as Parquet into a folder of its own."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    frame.to_parquet(folder / name / "part-0.parquet", index=False)
+
+
+def read_table(folder: Path, name: str, columns: list[str] | None = None) -> pd.DataFrame | None:
+    """Return one table, or None where it was never written."""
+    path = folder / name / "part-0.parquet"
+    return pd.read_parquet(path, columns=columns) if path.is_file() else None
+
+
+def hash_files(paths: Iterable[Path], *, base: Path) -> str:
+    """Return one SHA-256 over names (relative to `base`) and bytes of files, in name order."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.relative_to(base).as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def hash_content(content: Any) -> str:
+    """Return one SHA-256 of anything JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@cache
+def code_fingerprint() -> str:
+    """Return the SHA-256 of the library's own code and data: part of every stage's fingerprint."""
+    root = Path(__file__).parent.parent
+    kinds = {".py", ".yaml", ".csv", ".j2", ".css"}
+    return hash_files((path for path in root.rglob("*") if path.suffix in kinds and path.is_file()), base=root)
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries whose arithmetic enters the numbers."""
+    return {name: metadata.version(name) for name in LIBRARIES}
