@@ -8,7 +8,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo run start test test-all browser check coverage bench lock clean
+.PHONY: help env demo run test test-all browser check coverage bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,9 +24,6 @@ demo: env ## a made-up province, from raw exports to finished reports
 
 run: env ## everything in workspace.yaml that is stale
 	@$(BGTK) run
-
-start: env ## JupyterLab at the form notebook
-	@$(BGTK) start
 
 test: env ## the tests but the slow ones
 	@$(PY) -m pytest -q
@@ -50,6 +47,9 @@ coverage: env ## bias and interval coverage against the planted truth; goes on w
 
 bench: env ## time and memory of the batch engine
 	@$(PY) bench/throughput.py
+
+docs: env ## docs/codebook.md from bgtk_lib/reference/
+	@$(PY) scripts/codebook.py
 
 lock: ## requirements.lock.txt after a change of pyproject.toml (needs uv); UPGRADE=--upgrade takes newer versions
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate $(UPGRADE) \

@@ -4,7 +4,6 @@ rem  Double click: makes the reports of workspace.yaml, then opens their list.
 rem
 rem    Mulai.bat            buat yang belum mutakhir, lalu buka / make what is stale, then open
 rem    Mulai.bat buka       hanya buka / only open
-rem    Mulai.bat formulir   formulir di JupyterLab / the form in JupyterLab
 rem
 rem  Bila semua baik, jendela ini menutup sendiri; setelah galat ia menunggu, agar pesannya terbaca.
 rem  When all is well this window closes by itself; after an error it waits, so that the message can be read.
@@ -33,7 +32,6 @@ if errorlevel 1 goto missing
 set "BGTK=bgtk.exe"
 
 :make
-if /i "%~1"=="formulir" goto form
 if not exist "workspace.yaml" goto noworkspace
 echo  Membuat laporan ... / Making the reports ...
 "%BGTK%" run
@@ -45,11 +43,6 @@ set "PAGE="
 for /f "delims=" %%D in ('dir /b /ad /od reports 2^>nul') do if exist "reports\%%D\index.html" set "PAGE=reports\%%D\index.html"
 if not defined PAGE goto nothing
 start "" "%PAGE%"
-exit /b 0
-
-:form
-"%BGTK%" start
-if errorlevel 2 goto fail
 exit /b 0
 
 :missing

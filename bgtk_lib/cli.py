@@ -23,7 +23,7 @@ from bgtk_lib.words import say, sentences
 from bgtk_lib.workspace import Workspace, open_workspace
 from bgtk_lib.workspace.typed import nearest, read_yaml, require_known
 
-COMMANDS = ("demo", "run", "ingest", "check", "score", "report", "parameters", "start")
+COMMANDS = ("demo", "run", "ingest", "check", "score", "report", "parameters")
 
 
 class Parser(argparse.ArgumentParser):
@@ -300,19 +300,6 @@ def _clear_demo(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _run_start(chosen: argparse.Namespace, language: Language) -> int:
-    """Open the newest index in the browser where there is one, else make the reports of `workspace.yaml`."""
-    import webbrowser
-
-    workspace = _open(chosen)
-    found = sorted((workspace.root / "reports").glob("*/index.html"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise ParameterError(say("cli.no_index"))
-    print(say("cli.look", path=str(found[-1])).said(language))
-    webbrowser.open(found[-1].as_uri())
-    return 0
-
-
 _RUN: dict[str, Callable[[argparse.Namespace, Language], int]] = {
     "demo": _run_demo,
     "run": _run_all,
@@ -321,7 +308,6 @@ _RUN: dict[str, Callable[[argparse.Namespace, Language], int]] = {
     "score": _run_stage("score"),
     "report": _run_report,
     "parameters": _run_parameters,
-    "start": _run_start,
 }
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from bgtk_lib.display import figures as draw
 from bgtk_lib.display import sentences as tell
 from bgtk_lib.display.canvas import draw_figure, start_figure
 from bgtk_lib.display.context import Context
-from bgtk_lib.display.page import KeyFigure, Shown, draw_answer, draw_flow_list, draw_notice
+from bgtk_lib.display.page import KeyFigure, Shown, draw_answer, draw_notice
 from bgtk_lib.display.table import Column, draw_table
 from bgtk_lib.findings import Figure, Flow, Withheld
 from bgtk_lib.schema import districts
@@ -69,7 +69,7 @@ def draw_change_flow(flow: Flow, context: Context) -> Sequence[Shown]:
     figure, ax = start_figure(draw.count_flow_rows(flow.steps, language=context.language))
     draw.draw_flow(flow.steps, ax, language=context.language)
     shown = draw_figure(figure, title=say("flow.title"), sentence=tell.tell_flow(flow.steps), marks=context.marks, language=context.language)
-    return [shown, draw_flow_list(flow, language=context.language)]
+    return [shown]
 
 
 def draw_districts(released: Released, context: Context) -> Sequence[Shown]:

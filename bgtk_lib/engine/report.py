@@ -24,6 +24,7 @@ from bgtk_lib.errors import ParameterError, Text
 from bgtk_lib.findings import Figure, Flow, FlowStep, Gate, Withheld
 from bgtk_lib.quality import place_sessions
 from bgtk_lib.quality.summary import account_rows
+from bgtk_lib.schema import conform
 from bgtk_lib.stages import read_gates
 from bgtk_lib.words import SYNTHETIC_MARK, join, plain, say
 from bgtk_lib.workspace import Workspace, open_workspace
@@ -321,7 +322,7 @@ def read_attendance(workspace: Workspace, table: str) -> pd.DataFrame:
     """Return sessions or roster rows with district, jenjang and assessment, one row each; `usable` marks those accepted."""
     frame = read_table(workspace.folder("canonical"), table)
     if frame is None:
-        return pd.DataFrame({name: pd.array([], dtype="str") for name in ("pid", "wave", "assessment", "district", "jenjang")})
+        frame = conform(pd.DataFrame(), table)
     school = workspace.read_accepted("school")
     if "district" not in frame:
         frame["district"] = None

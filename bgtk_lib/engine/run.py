@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 import papermill  # noqa: E402
 from jupyter_client.manager import AsyncKernelManager  # noqa: E402
+from jupyter_core.utils import ensure_event_loop  # noqa: E402
 from traitlets import CaselessStrEnum, default  # noqa: E402
 
 from bgtk_lib.coverage import count_coverage  # noqa: E402 - the line above must come before papermill's imports
@@ -169,7 +171,7 @@ def make_reports(
     check_counts(workspace, wishes)
     lay_plan(workspace, wishes)
     with executor or ThreadPoolExecutor(max_workers=2) as pool:
-        waiting = {pool.submit(_make_or_fail, workspace, wish): wish for wish in wishes}
+        waiting = {pool.submit(Context().run, _make_or_fail, workspace, wish): wish for wish in wishes}
         for number, future in enumerate(as_completed(waiting), start=1):
             wish = waiting[future]
             tell(say("progress.report", number=number, all=len(wishes), report=wish.report.title, slug=wish.slug))
@@ -271,6 +273,7 @@ def _execute(workspace: Workspace, wish: Wish, folder: Path) -> Any:
         raise StageError(say("report.cell_failed", kind=error.ename, cell=error.cell_index, report=wish.report.name)) from error
     finally:
         (folder / ORDER).unlink(missing_ok=True)
+        ensure_event_loop().close()  # made for this report's context by the kernel's client, which leaves it open
 
 
 def notebooks_folder() -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bgtk_lib.errors import LinkageError, Text
+from bgtk_lib.errors import LinkageError, ParameterError, Text
 from bgtk_lib.ingest.dapodik_json import extract_dapodik
 from bgtk_lib.ingest.extract import Extract, set_aside
 from bgtk_lib.ingest.identity import hash_value, open_key, resolve_persons
@@ -43,8 +43,10 @@ def run_ingest(workspace: Workspace, tell: Tell = lambda text: None) -> dict[str
     Raises
     ------
     BgtkError
-        If a source cannot be read as its mapping says; nothing is changed then.
+        If no source is declared, or one cannot be read as its mapping says; nothing is changed then.
     """
+    if not workspace.declared.sources:
+        raise ParameterError(say("workspace.no_sources"))
     mappings = {s.name: _open_mapping(workspace, s) for s in workspace.declared.sources if s.adapter == "table"}
     key = open_key(workspace)
     extracts: dict[str, Extract] = {}

@@ -119,7 +119,7 @@ def _extract_file(
         if "total_points" in rows:
             totals = pd.DataFrame({"session_id": rows["session_id"], "points": rows.pop("total_points")})
             totals["points_max"] = rows.pop("total_max") if "total_max" in rows else np.nan
-    aside = pd.concat([aside, _find_copies(rows.drop(index=aside["row"].unique()), ids_frame, answers)])
+    aside = pd.concat([aside, _find_copies(rows[~rows.index.isin(aside["row"])], ids_frame, answers)])
     aside = aside.drop_duplicates("row").sort_values("row", ignore_index=True)
     if "row" in spec:
         rows["row"] = rows.index

@@ -94,6 +94,8 @@ def rate_blanks(states: pd.DataFrame, *, most: int = 8) -> pd.DataFrame:
     DataFrame
         form, state (``omitted``, ``not_reached``), decile, share (percent), answers.
     """
+    if states.empty:
+        return pd.DataFrame(columns=["form", "state", "decile", "share", "answers"])
     grid = states.groupby(["form", "decile", "state"], as_index=False)["n"].sum()
     totals = grid.groupby(["form", "decile"], as_index=False)["n"].sum().rename(columns={"n": "answers"})
     parts = []
