@@ -6,9 +6,9 @@ Exit codes: 0 done · 1 done, but a gate stopped or held something · 2 the requ
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -32,6 +32,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
         words = message.split("'")
+        argument = message.removeprefix("argument ").partition(":")[0]
+        if "invalid choice" in message and argument.startswith("-"):
+            known = re.findall(r"[\w-]+", message.rpartition("choose from")[2])
+            raise ParameterError(
+                say("declared.unknown_value", what=argument, found=words[1][:40], hint=nearest(words[1], known))
+            )
         if "invalid choice" in message and len(words) > 1:
             raise ParameterError(say("cli.unknown_command", found=words[1][:40], hint=nearest(words[1], COMMANDS)))
         raise ParameterError(say("cli.usage", message=message[:200]))
@@ -43,7 +49,7 @@ def build_parser(language: Language) -> Parser:
     def told(key: str) -> str:
         return sentences()[f"cli.help.{key}"][language]
 
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = Parser(add_help=False)
     shared.add_argument("--workspace", default=".", metavar="DIR", help=told("workspace"))
     shared.add_argument("--language", choices=["id", "en"], help=told("language"))
     shared.add_argument("--json", action="store_true", help=told("json"))
@@ -76,12 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")  # a Windows console may not know every sign
     try:
-        chosen = build_parser(language).parse_args(given)
+        chosen = build_parser(language).parse_args([word.replace("\0", "") for word in given])  # no path holds a NUL
         if chosen.command is None:
             build_parser(language).print_help(sys.stderr)
             return 2
-        if "\0" in "".join(given):
-            raise ParameterError(say("cli.usage", message="\\0"))
         return _RUN[chosen.command](chosen, language)
     except SystemExit as done:  # --help
         return int(done.code or 0)
@@ -123,19 +127,15 @@ def _open(chosen: argparse.Namespace) -> Workspace:
     return open_workspace(chosen.workspace)
 
 
-def _finish(chosen: argparse.Namespace, language: Language, gates: Sequence[Gate], content: dict[str, Any], say_last: Text) -> int:
-    """Print the one JSON object or the closing line; return 1 where a gate is closed."""
-    closed = [gate for gate in gates if gate.closed]
-    if chosen.json:
-        print(json.dumps(content, ensure_ascii=False, sort_keys=True))
-    else:
-        print(say_last.said(language))
-    return 1 if closed else 0
-
-
 def _list_gates(gates: Sequence[Gate]) -> list[dict[str, Any]]:
     return [
-        {"code": g.code, "state": g.state, "scope": dict(g.scope), "message": {"id": g.message.id, "en": g.message.en}, "lifted": g.lifted}
+        {
+            "code": g.code,
+            "state": g.state,
+            "scope": dict(g.scope),
+            "message": {"id": g.message.id, "en": g.message.en},
+            "lifted": g.lifted,
+        }
         for g in gates
     ]
 
@@ -147,7 +147,11 @@ def _run_stage(until: str) -> Callable[[argparse.Namespace, Language], int]:
 
         workspace = _open(chosen)
         ran = run_stages(workspace, until=until, tell=_teller(language))
-        gates = apply_decisions(read_gates(workspace), workspace.folder("decisions") / "gates.csv") if until != "ingest" else []
+        gates = (
+            apply_decisions(read_gates(workspace), workspace.folder("decisions") / "gates.csv")
+            if until != "ingest"
+            else []
+        )
         if not chosen.json:
             for gate in (gate for gate in gates if gate.state not in ("OK", "WARN", "UNKNOWN")):
                 print(f"{gate.code} {gate.state:4} {gate.scope_text}\n     {gate.message.said(language)}")
@@ -156,13 +160,18 @@ def _run_stage(until: str) -> Callable[[argparse.Namespace, Language], int]:
             for source in workspace.stage_record("ingest")["sources"]
         ]
         content = {"ran": ran, "sources": sources, "gates": _list_gates(gates)}
-        worst = ", ".join(f"{code} {state}" for code, state in worst_states(gates).items()) or "–"
-        return _finish(chosen, language, gates, content, say("cli.stage_done", stage=say(f"stage.{until}"), worst=worst))
+        if chosen.json:
+            print(json.dumps(content, ensure_ascii=False, sort_keys=True))
+        else:
+            worst = _write_gates(worst_states(gates))
+            print(say("cli.stage_done", stage=say(f"stage.{until}"), worst=worst).said(language))
+        return 1 if any(gate.closed for gate in gates) else 0
 
     return run
 
 
-def _run_reports(workspace: Workspace, chosen: argparse.Namespace, language: Language, wishes: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+def _make(workspace: Workspace, wishes: Sequence[Any], language: Language) -> list[Any]:
+    """Make reports under a progress bar on a terminal, a plain line each elsewhere."""
     from bgtk_lib.engine.run import make_reports
 
     if sys.stderr.isatty():
@@ -175,7 +184,11 @@ def _run_reports(workspace: Workspace, chosen: argparse.Namespace, language: Lan
             made = make_reports(workspace, wishes, tell)
     else:
         made = make_reports(workspace, wishes, _teller(language))
-    listed = [
+    return made
+
+
+def _list_made(workspace: Workspace, made: Sequence[Any]) -> list[dict[str, Any]]:
+    return [
         {
             "report": one.wish.report.name,
             "slug": one.wish.slug,
@@ -185,20 +198,21 @@ def _run_reports(workspace: Workspace, chosen: argparse.Namespace, language: Lan
         }
         for one in made
     ]
-    return made, listed
 
 
-def _close_reports(workspace: Workspace, chosen: argparse.Namespace, language: Language, made: Sequence[Any], listed: list[Any]) -> int:
+def _close(workspace: Workspace, made: Sequence[Any], *, as_json: bool, language: Language) -> int:
     """Say where to look; return 3 where a report failed, 1 where one is stopped or held, else 0."""
     editions = sorted({one.wish.parameters.edition_id for one in made})
     index = [workspace.root / "reports" / edition / "index.html" for edition in editions]
-    if chosen.json:
-        print(json.dumps({"reports": listed, "index": [str(path.relative_to(workspace.root)) for path in index]}, ensure_ascii=False, sort_keys=True))
+    if as_json:
+        listed = {"reports": _list_made(workspace, made), "index": [str(p.relative_to(workspace.root)) for p in index]}
+        print(json.dumps(listed, ensure_ascii=False, sort_keys=True))
     else:
-        for one in made:
-            if one.status != "done":
-                why = f"\n     {one.reason.said(language)}" if one.reason else ""
-                print(f"{say(f'page.index.{one.status}').said(language)}: {one.wish.report.title.said(language)} ({one.wish.slug}){why}")
+        for one in (one for one in made if one.status != "done"):
+            status, title = say(f"page.index.{one.status}").said(language), one.wish.report.title.said(language)
+            print(
+                f"{status}: {title} ({one.wish.slug})" + (f"\n     {one.reason.said(language)}" if one.reason else "")
+            )
         for path in index:
             print(say("cli.look", path=str(path)).said(language))
     states = {one.status for one in made}
@@ -212,8 +226,8 @@ def _run_all(chosen: argparse.Namespace, language: Language) -> int:
     workspace = _open(chosen)
     wishes = list_wishes(workspace, edition=chosen.edition, language=chosen.language)
     run_stages(workspace, tell=_teller(language))
-    made, listed = _run_reports(workspace, chosen, language, wishes)
-    return _close_reports(workspace, chosen, language, made, listed)
+    made = _make(workspace, wishes, language)
+    return _close(workspace, made, as_json=chosen.json, language=language)
 
 
 def _run_report(chosen: argparse.Namespace, language: Language) -> int:
@@ -230,8 +244,8 @@ def _run_report(chosen: argparse.Namespace, language: Language) -> int:
     wish = wish_for(workspace, chosen.name, values, edition=chosen.edition, language=chosen.language)
     run_stages(workspace, tell=_teller(language))
     check_counts(workspace, [wish])
-    made, listed = _run_reports(workspace, chosen, language, [wish])
-    return _close_reports(workspace, chosen, language, made, listed)
+    made = _make(workspace, [wish], language)
+    return _close(workspace, made, as_json=chosen.json, language=language)
 
 
 def _run_parameters(chosen: argparse.Namespace, language: Language) -> int:
@@ -267,13 +281,15 @@ def _run_demo(chosen: argparse.Namespace, language: Language) -> int:
     folder = Path(chosen.folder)
     _clear_demo(folder)
     _tell(say("cli.demo_writing", folder=folder.name), language)
-    write_demo(folder, Design(size=chosen.size, scenario=chosen.scenario, seed=int(chosen.seed)), faults=tuple(chosen.fault))
+    write_demo(
+        folder, Design(size=chosen.size, scenario=chosen.scenario, seed=int(chosen.seed)), faults=tuple(chosen.fault)
+    )
     workspace = open_workspace(folder)
     shutil.rmtree(workspace.secrets, ignore_errors=True)  # made-up people: their ledger starts anew with them
     wishes = list_wishes(workspace, language=chosen.language)
     run_stages(workspace, tell=_teller(language))
-    made, listed = _run_reports(workspace, chosen, language, wishes)
-    code = _close_reports(workspace, chosen, language, made, listed)
+    made = _make(workspace, wishes, language)
+    code = _close(workspace, made, as_json=chosen.json, language=language)
     closed = {code: state for code, state in worst_states(read_gates(workspace)).items() if state in ("HOLD", "STOP")}
     expected = expected_gates(tuple(chosen.fault))
     if code == 3:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 
 from bgtk_lib.findings import Figure, Withheld
 from bgtk_lib.words import plain, say
 
+PLACING = ("D07", "D08", "D09")
+ORDER = ("coverage.invited", "coverage.sat", "coverage.usable")
 COUNT_COLUMNS = ["cell", "invited", "sat", "usable"]
 
 
@@ -33,8 +37,10 @@ def count_coverage(
         who sat uninvited is counted as invited, so that shares never pass 100 %.
     """
     everyone = session if roster is None else pd.concat([roster[["pid", by]], session[["pid", by]]])
-    counts = {name: frame.dropna(subset=by).groupby(by)["pid"].nunique() for name, frame in
-              (("invited", everyone), ("sat", session), ("usable", usable))}
+    counts = {
+        name: frame.dropna(subset=by).groupby(by)["pid"].nunique()
+        for name, frame in (("invited", everyone), ("sat", session), ("usable", usable))
+    }
     table = pd.DataFrame(counts).fillna(0).astype(int).sort_index().rename_axis("cell").reset_index()
     if roster is None:
         table["invited"] = pd.array([pd.NA] * len(table), dtype="Int64")
@@ -54,16 +60,18 @@ def list_coverage(counts: pd.DataFrame, *, by: str, wave: str) -> list[Figure]:
         Which wave.
     """
     figures = []
-    for row in counts.itertuples():
-        where = {by: str(row.cell), "wave": wave}
-        shared = {"where": where, "population": say("population.cell", cell=plain(str(row.cell)), wave=plain(wave)), "gates": ("D07", "D08", "D09")}
-        for name in ("invited", "sat", "usable"):
-            n = getattr(row, name)
-            value = Withheld(say("coverage.no_roster")) if pd.isna(n) else int(n)
-            figures.append(Figure(name=f"coverage.{name}", value=value, unit="persons", n=0 if pd.isna(n) else int(n), **shared))
-        share = Withheld(say("coverage.no_roster")) if pd.isna(row.invited) or not row.invited else 100 * row.usable / row.invited
-        n = 0 if pd.isna(row.invited) else int(row.invited)
-        figures.append(Figure(name="coverage.share", value=share, unit="percent", n=n, **shared))
+    for row in counts.to_dict("records"):
+        cell, n = str(row["cell"]), 0 if pd.isna(row["invited"]) else int(row["invited"])
+        where, population = {by: cell, "wave": wave}, say("population.cell", cell=plain(cell), wave=plain(wave))
+        figure = partial(Figure, where=where, population=population, gates=PLACING)
+        uninvited = Withheld(say("coverage.no_roster"))
+        figures.append(figure(name="coverage.invited", value=n or uninvited, unit="persons", n=n))
+        figures += [
+            figure(name=f"coverage.{name}", value=int(row[name]), unit="persons", n=int(row[name]))
+            for name in ("sat", "usable")
+        ]
+        share = 100 * row["usable"] / n if n else uninvited
+        figures.append(figure(name="coverage.share", value=share, unit="percent", n=n))
     return figures
 
 
@@ -83,14 +91,25 @@ def list_total(
     """
     everyone = None if roster is None else pd.concat([roster["pid"], session["pid"]]).nunique()
     sat, used = session["pid"].nunique(), usable["pid"].nunique()
-    shared = {"where": {"wave": wave}, "unit": "persons", "population": say("population.wave", wave=plain(wave)), "gates": ("D07", "D09")}
+    population = say("population.wave", wave=plain(wave))
+    figure = partial(Figure, where={"wave": wave}, unit="persons", population=population, gates=("D07", "D09"))
+    invited = Withheld(say("coverage.no_roster")) if everyone is None else everyone
     figures = [
-        Figure(name="coverage.invited", value=Withheld(say("coverage.no_roster")) if everyone is None else everyone, n=everyone or 0, **shared),
-        Figure(name="coverage.sat", value=sat, n=sat, **shared),
-        Figure(name="coverage.usable", value=used, n=used, **shared),
+        figure(name="coverage.invited", value=invited, n=everyone or 0),
+        figure(name="coverage.sat", value=sat, n=sat),
+        figure(name="coverage.usable", value=used, n=used),
     ]
     if denominator:
-        figures.append(Figure(name="coverage.of_population", value=100 * used / denominator, n=used, **{**shared, "unit": "percent"}))
+        share = Figure(
+            name="coverage.of_population",
+            where={"wave": wave},
+            value=100 * used / denominator,
+            unit="percent",
+            n=used,
+            population=population,
+            gates=("D07", "D09"),
+        )
+        figures.append(share)
     return figures
 
 
@@ -100,7 +119,7 @@ def bound_shares(counts: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
     Parameters
     ----------
     counts : DataFrame
-        cell, invited, usable, as `count_coverage` returns it.
+        cell, invited, usable, and `few` (``absent``, ``present`` or null): which side `release_nested` withheld.
     min_cell : int
         Fewest persons a printed number may stand for.
 
@@ -109,12 +128,16 @@ def bound_shares(counts: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
     DataFrame
         cell, invited, share (percent), bound (``exact``, ``at_least``, ``at_most``); where fewer than `min_cell`
         of the invited are absent, all that is said is "at least (invited − min_cell + 1) / invited".
+
+    Examples
+    --------
+    >>> bound_shares(pd.DataFrame({"cell": ["a"], "invited": [50], "usable": [None], "few": ["absent"]}), min_cell=10)
+      cell  invited  share     bound
+    0    a       50   82.0  at_least
     """
     invited, usable = counts["invited"].astype(float), counts["usable"].astype(float)
-    absent = invited - usable
-    least = 100 * (invited - min_cell + 1) / invited
-    most = 100 * (min_cell - 1) / invited
-    few_absent, few_there = absent < min_cell, usable < min_cell
-    share = (100 * usable / invited).mask(few_there, most).mask(few_absent, least)
-    bound = pd.Series("exact", index=counts.index).mask(few_there, "at_most").mask(few_absent, "at_least")
+    absent, present = counts["few"].eq("absent"), counts["few"].eq("present")
+    least, most = 100 * (invited - min_cell + 1) / invited, 100 * (min_cell - 1) / invited
+    share = (100 * usable / invited).mask(present, most).mask(absent, least)
+    bound = pd.Series("exact", index=counts.index, dtype="str").mask(present, "at_most").mask(absent, "at_least")
     return pd.DataFrame({"cell": counts["cell"], "invited": counts["invited"], "share": share, "bound": bound})

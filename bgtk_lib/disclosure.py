@@ -72,7 +72,9 @@ def plan_suppression(tables: Mapping[str, pd.Series[int]], *, min_cell: int) -> 
     hidden: dict[str, dict[str, Literal["small", "complement"]]] = {}
     for name, counts in tables.items():
         cells = counts[counts > 0].sort_values(kind="stable")
-        aside: dict[str, Literal["small", "complement"]] = {str(code): "small" for code in cells.index[cells < min_cell]}
+        aside: dict[str, Literal["small", "complement"]] = {
+            str(code): "small" for code in cells.index[cells < min_cell]
+        }
         left = [str(code) for code in cells.index if str(code) not in aside]
         while aside and left and (len(aside) < 2 or sum(int(cells[code]) for code in aside) < min_cell):
             aside[left.pop(0)] = "complement"
@@ -118,6 +120,43 @@ def _screen(figure: Figure, min_cell: int, hidden: Mapping[str, str], cell: str)
     return replace(figure, value=Withheld(say(f"withheld.{kind}", min_cell=min_cell), kind=kind))  # type: ignore[arg-type]
 
 
+def release_nested(
+    figures: Iterable[Figure], plan: Plan, *, order: Sequence[str], table: str | None = None, cell: str = "district"
+) -> Released:
+    """Return nested counts (invited ≥ sat ≥ usable) so that no difference of two shown ones is 1 … min_cell − 1.
+
+    Parameters
+    ----------
+    figures : iterable of Figure
+        Counts and shares; those of one `where` belong together.
+    plan, table, cell
+        As in `release`.
+    order : sequence of str
+        Names of the counts, the widest first; a share is withheld with the last of them.
+    """
+    shown = release(figures, plan, table=table, cell=cell).figures
+    last: dict[frozenset[tuple[str, str]], int] = {}
+    hidden: set[frozenset[tuple[str, str]]] = set()
+    found: dict[tuple[str, frozenset[tuple[str, str]]], Figure] = {}
+    reason = Withheld(say("withheld.complement"), kind="complement")
+    for name in order:
+        for figure in (f for f in shown if f.name == name):
+            where = frozenset(figure.where.items())
+            gap = last.get(where, figure.n) - figure.n
+            if 0 < gap < plan.min_cell or isinstance(figure.value, Withheld):
+                hidden |= {where} if name == order[-1] else set()
+                figure = figure if isinstance(figure.value, Withheld) else replace(figure, value=reason)  # noqa: PLW2901
+            else:
+                last[where] = figure.n
+            found[name, where] = figure
+    released = []
+    for figure in shown:
+        where = frozenset(figure.where.items())
+        derived = figure.name not in order and where in hidden and not isinstance(figure.value, Withheld)
+        released.append(replace(figure, value=reason) if derived else found.get((figure.name, where), figure))
+    return Released(tuple(released))
+
+
 def release_frame(frame: pd.DataFrame, plan: Plan, *, n: str = "n", values: Sequence[str] = ()) -> Released:
     """Return a tidy frame whose `values` are null where its count stands for fewer than `min_cell`.
 
@@ -136,7 +175,8 @@ def release_frame(frame: pd.DataFrame, plan: Plan, *, n: str = "n", values: Sequ
     shown = frame.copy()
     for name in [n, *values]:
         shown[name] = shown[name].astype("float64").mask(small)
-    shown["withheld"] = [say("withheld.small", min_cell=plan.min_cell) if hide else None for hide in small]
+    reason = say("withheld.small", min_cell=plan.min_cell)
+    shown["withheld"] = pd.Series([reason if hide else None for hide in small], index=shown.index, dtype=object)
     return Released(frame=shown)
 
 
@@ -169,7 +209,9 @@ def publish_flow(flow: Flow, plan: Plan) -> Flow:
             for reason, n in step.reasons.items():
                 joined[reason] = joined.get(reason, 0) + n
         step = flow.steps[place]
-        steps.append(FlowStep(state=step.state, n=step.n, set_aside=sum(joined.values()), reasons=_pool(joined, plan.min_cell)))
+        steps.append(
+            FlowStep(state=step.state, n=step.n, set_aside=sum(joined.values()), reasons=_pool(joined, plan.min_cell))
+        )
     return Flow(tuple(steps))
 
 

@@ -42,7 +42,9 @@ def apply_decisions(gates: Iterable[Gate], path: Path) -> list[Gate]:
         decisions = list(reader)
     if tuple(reader.fieldnames or ()) != DECISION_COLUMNS:
         raise ParameterError(say("decisions.columns", path=path.name, wanted=", ".join(DECISION_COLUMNS)))
-    lifted = {(d["code"], d["scope"]): f"{d['who']}, {d['date']}: {d['reason']}" for d in decisions if d["decision"] == "lift"}
+    lifted = {
+        (d["code"], d["scope"]): f"{d['who']}, {d['date']}: {d['reason']}" for d in decisions if d["decision"] == "lift"
+    }
     found = []
     for gate in gates:
         reason = lifted.get((gate.code, gate.scope_text)) or lifted.get((gate.code, ""))

@@ -104,7 +104,9 @@ class Flow:
                 raise ValueError(f"{before.n} {before.state} are not {after.n} {after.state} + {after.set_aside} aside")
         for step in self.steps:
             if step.set_aside != sum(step.reasons.values()):
-                raise ValueError(f"{step.state}: the reasons add up to {sum(step.reasons.values())}, not {step.set_aside}")
+                raise ValueError(
+                    f"{step.state}: the reasons add up to {sum(step.reasons.values())}, not {step.set_aside}"
+                )
 
 
 @dataclass(frozen=True)
@@ -177,5 +179,7 @@ class Figure:
             "unit": self.unit,
             "population": {"id": self.population.id, "en": self.population.en},
             "status": self.status,
-            "withheld": None if shown else {"kind": self.value.kind, "id": self.value.reason.id, "en": self.value.reason.en},  # type: ignore[union-attr]
+            "withheld": None
+            if shown
+            else {"kind": self.value.kind, "id": self.value.reason.id, "en": self.value.reason.en},  # type: ignore[union-attr]
         }

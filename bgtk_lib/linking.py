@@ -66,7 +66,9 @@ def compare_forms(forms_pre: set[str], forms_post: set[str], decisions: list[dic
     if len(pre) == len(post) == 1:
         for row in decisions:
             if row["decision"] == "parallel" and {row["form_from"], row["form_to"]} == {pre[0], post[0]}:
-                return Comparison(kind="declared_parallel", forms_pre=pre, forms_post=post, who=f"{row['who']}, {row['date']}")
+                return Comparison(
+                    kind="declared_parallel", forms_pre=pre, forms_post=post, who=f"{row['who']}, {row['date']}"
+                )
     return Comparison(kind="none", forms_pre=pre, forms_post=post)
 
 

@@ -64,7 +64,7 @@ def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_pos
     first, second = pre.loc[both], post.loc[both]
     pairs = pd.DataFrame(
         {
-            "pid": pd.array(both, dtype="str"),
+            "pid": both.astype("str"),
             "form_pre": first["form_id"].to_numpy(),
             "form_post": second["form_id"].to_numpy(),
             "score_pre": first["points"].to_numpy(),
@@ -75,6 +75,10 @@ def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_pos
     ).assign(**{name: first[name].to_numpy() for name in PERSON_COLUMNS})
     alone = []
     for reason, frame in (("only_pre", pre.drop(index=both)), ("only_post", post.drop(index=both))):
-        alone.append(frame.reset_index()[["pid", "points", *PERSON_COLUMNS]].rename(columns={"points": "score"}).assign(reason=reason))
+        alone.append(
+            frame.reset_index()[["pid", "points", *PERSON_COLUMNS]]
+            .rename(columns={"points": "score"})
+            .assign(reason=reason)
+        )
     what = {"assessment": assessment, "wave_pre": wave_pre, "wave_post": wave_post}
     return Linked(pairs=pairs.assign(**what), unpaired=pd.concat(alone, ignore_index=True).assign(**what))

@@ -70,10 +70,8 @@ def tables() -> dict[str, Table]:
     for name, entry in read_reference("codebook.yaml").items():
         columns = {}
         for column, facts in entry["columns"].items():
-            facts = dict(facts)
-            facts["about"] = Text(**facts["about"])
-            facts["allowed"] = tuple(facts.get("allowed", ()))
-            columns[column] = Column(name=column, **facts)
+            told = {"about": Text(**facts["about"]), "allowed": tuple(facts.get("allowed", ()))}
+            columns[column] = Column(**{"name": column, **facts, **told})
         found[name] = Table(name=name, about=Text(**entry["about"]), key=tuple(entry["key"]), columns=columns)
     return found
 
@@ -112,11 +110,9 @@ def read_totals(file: Any) -> pd.DataFrame:
 def code_list(name: str) -> dict[str, Text]:
     """Return code → name of one register: ``districts``, ``assessments``, ``programmes`` or ``indicators``."""
     if name == "districts":
-        return {code: Text(id=label, en=label) for code, label in districts()["label"].items()}
-    if name == "indicators":
-        entries = read_reference("framework.yaml")["indicators"]
-    else:
-        entries = read_reference(f"{name}.yaml")
+        return {str(code): Text(id=label, en=label) for code, label in districts()["label"].items()}
+    framework = name == "indicators"
+    entries = read_reference("framework.yaml")["indicators"] if framework else read_reference(f"{name}.yaml")
     return {code: Text(id=str(entry["id"]), en=str(entry["en"])) for code, entry in entries.items()}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bgtk_lib.findings import Gate, GateState, Withheld
 from bgtk_lib.instrument.classical import ItemReview, review_items
@@ -14,7 +15,9 @@ from bgtk_lib.workspace.declaration import Form
 
 FEWEST_FOR_SHARE = 30
 FEWEST_FOR_FLAGS = 100
-SHARE_BY_CHANCE = 0.30  # of sound items with a correlation of .25, more than this are never at 0 or less with 30 persons
+SHARE_BY_CHANCE = (
+    0.30  # of sound items with a correlation of .25, more than this are never at 0 or less with 30 persons
+)
 SCORE_COLUMNS = ["session_id", "form_id", "points", "points_max", "score_pct", "n_items", "n_answered"]
 
 
@@ -59,10 +62,14 @@ def give_credit(answers: pd.DataFrame, key: pd.DataFrame | None, form: Form) -> 
     rows = sessions.get_indexer(answers["session_id"].astype(object))
     columns = items.get_indexer(answers["item_id"].astype(object))
     raw = answers["raw"]
-    values = pd.Index(raw.cat.categories) if isinstance(raw.dtype, pd.CategoricalDtype) else pd.Index(raw.dropna().unique())
+    values = (
+        pd.Index(raw.cat.categories) if isinstance(raw.dtype, pd.CategoricalDtype) else pd.Index(raw.dropna().unique())
+    )
     codes = values.get_indexer(raw.astype(object))
     if form.scored:
-        worth = np.tile(pd.to_numeric(pd.Series(values, dtype="object"), errors="raise").to_numpy(dtype=float), (len(items), 1))
+        worth = np.tile(
+            pd.to_numeric(pd.Series(values, dtype="object"), errors="raise").to_numpy(dtype=float), (len(items), 1)
+        )
     else:
         worth = _worth_of_options(values, items, key)
     credit = np.full((len(sessions), len(items)), np.nan)
@@ -73,17 +80,17 @@ def give_credit(answers: pd.DataFrame, key: pd.DataFrame | None, form: Form) -> 
     return pd.DataFrame(credit, index=sessions, columns=items)
 
 
-def _worth_of_options(values: pd.Index, items: pd.Index, key: pd.DataFrame | None) -> np.ndarray:  # type: ignore[type-arg]
+def _worth_of_options(values: pd.Index, items: pd.Index, key: pd.DataFrame | None) -> NDArray[np.float64]:
     """Return items × options: what each option earns; null for an item without a key."""
     worth = np.full((len(items), max(len(values), 1)), np.nan)
     if key is None:
         return worth
     folded = pd.Index([str(value).strip().casefold() for value in values])
-    for entry in key.itertuples():
-        if entry.item_id in items:
-            earned = 1.0 if pd.isna(entry.credit) else float(entry.credit)
-            right = folded == str(entry.correct).strip().casefold()
-            at = items.get_loc(entry.item_id)
+    for entry in key.to_dict("records"):
+        if entry["item_id"] in items:
+            earned = 1.0 if pd.isna(entry["credit"]) else float(entry["credit"])
+            right = folded == str(entry["correct"]).strip().casefold()
+            at = items.get_loc(entry["item_id"])
             worth[at, : len(values)] = np.fmax(np.nan_to_num(worth[at, : len(values)]), earned * right)
     return worth
 
@@ -112,7 +119,7 @@ def score_form(answers: pd.DataFrame, *, key: pd.DataFrame | None, form: Form, f
     points = credit.sum(axis=1)
     scores = pd.DataFrame(
         {
-            "session_id": pd.array(credit.index, dtype="str"),
+            "session_id": credit.index.astype("str"),
             "form_id": form_id,
             "points": points.to_numpy(),
             "points_max": highest,
@@ -127,7 +134,12 @@ def score_form(answers: pd.DataFrame, *, key: pd.DataFrame | None, form: Form, f
 def _highest_points(credit: pd.DataFrame, key: pd.DataFrame | None, form: Form) -> float:
     if form.scored or key is None:
         return float(np.nansum(np.maximum(credit.max(), 1.0)))
-    best = key[key["item_id"].isin(credit.columns)].assign(credit=key["credit"].fillna(1.0)).groupby("item_id")["credit"].max()
+    best = (
+        key[key["item_id"].isin(credit.columns)]
+        .assign(credit=key["credit"].fillna(1.0))
+        .groupby("item_id")["credit"]
+        .max()
+    )
     return float(best.sum())
 
 
@@ -140,7 +152,7 @@ def score_totals(totals: pd.DataFrame, *, form_id: str) -> Scored:
         session_id, points, points_max.
     """
     scores = totals.assign(form_id=form_id, score_pct=100 * totals["points"] / totals["points_max"])
-    scores = scores.assign(n_items=pd.NA, n_answered=pd.NA)[SCORE_COLUMNS]
+    scores = scores.reindex(columns=SCORE_COLUMNS)  # how many items there were is not known
     return Scored(scores=scores, unscorable=_none_lost(), review=Withheld(say("scoring.totals_only")))
 
 
@@ -153,7 +165,7 @@ def _none_lost() -> pd.DataFrame:
 
 
 def judge_key(review: ItemReview | Withheld, scope: dict[str, str]) -> list[Gate]:
-    """D12 and I01: does the key fit the answers?
+    """D12 and I01: whether the key fits the answers.
 
     D12: more than 10 % of the items with an item–rest correlation of 0 or less: STOP (codes shifted, wrong key file);
     more than 30 % where fewer than 100 persons sat; any such item: WARN, by name; below 30 persons: UNKNOWN. I01: an item whose correlation's upper 95 % bound is below .10, from 100 persons on:
@@ -171,7 +183,14 @@ def judge_key(review: ItemReview | Withheld, scope: dict[str, str]) -> list[Gate
     state: GateState = "STOP" if share > most else "WARN" if len(negative) else "OK"
     names = plain(", ".join(negative.head(5)) or "–")
     where = plain(", ".join(scope.values()))
-    gates = [Gate(code="D12", state=state, scope=scope, message=say(f"gate.D12.{state}", where=where, n=len(negative), share=100 * share, items=names))]
+    gates = [
+        Gate(
+            code="D12",
+            state=state,
+            scope=scope,
+            message=say(f"gate.D12.{state}", where=where, n=len(negative), share=100 * share, items=names),
+        )
+    ]
     suspect = judged.loc[(judged["r_high"] < 0.10) & (judged["n"] >= FEWEST_FOR_FLAGS), "item_id"]
     state = "HOLD" if len(suspect) else "OK"
     message = say(f"gate.I01.{state}", where=where, n=len(suspect), items=plain(", ".join(suspect.head(5)) or "–"))

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from bgtk_lib.change.gates import judge_interval, judge_retention
 from bgtk_lib.change.leavers import compare_leavers
-from bgtk_lib.errors import StageError, Text
+from bgtk_lib.errors import StageError
 from bgtk_lib.findings import Gate, Withheld
 from bgtk_lib.ingest import run_ingest
 from bgtk_lib.linking import compare_forms, judge_link, judge_reuse, read_decisions
 from bgtk_lib.pairing import Linked, pair_waves
 from bgtk_lib.quality import place_sessions, read_gate, run_check, write_gate
 from bgtk_lib.scoring import Scored, judge_key, score_form, score_totals
-from bgtk_lib.words import say
+from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import STAGES, Workspace, waves_by_phase
-from bgtk_lib.workspace.store import read_table, replacing, write_json, write_table
+from bgtk_lib.workspace.store import replacing, write_json, write_table
 
-Tell = Callable[[Text], None]
+BETWEEN = "\x1f"  # a sign that no code holds
 
 
-def run_stages(workspace: Workspace, *, until: str = "score", tell: Tell = lambda text: None) -> list[str]:
+def run_stages(workspace: Workspace, *, until: str = "score", tell: Tell = silent) -> list[str]:
     """Run every stage up to one that is stale, in order.
 
     Parameters
@@ -56,7 +55,7 @@ def read_gates(workspace: Workspace) -> list[Gate]:
     return sorted((read_gate(entry) for entry in stored), key=lambda gate: (gate.code, gate.scope_text))
 
 
-def run_score(workspace: Workspace, tell: Tell = lambda text: None) -> list[Gate]:
+def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
     """Score every form at every wave, link the waves of every phase, and judge what the scores can carry.
 
     Writes `scores`, `unscorable`, `items`, `reliability`, `pairs` and `unpaired` to `data/scores`.
@@ -74,13 +73,23 @@ def run_score(workspace: Workspace, tell: Tell = lambda text: None) -> list[Gate
     tell(say("progress.scoring", n=0 if session is None else len(session)))
     if session is not None and len(session):
         scored = _score_all(workspace, session)
-        gates += [gate for (form, wave), one in scored.items() for gate in judge_key(one.review, _scope(workspace, form, wave))]
+        gates += [
+            gate
+            for (form, wave), one in scored.items()
+            for gate in judge_key(one.review, _scope(workspace, form, wave))
+        ]
         tables = _collect(workspace, session, scored)
         linked = _link_phases(workspace, tables["scores"])
         tables["pairs"] = pd.concat([one.pairs for one, _ in linked], ignore_index=True) if linked else pd.DataFrame()
-        tables["unpaired"] = pd.concat([one.unpaired for one, _ in linked], ignore_index=True) if linked else pd.DataFrame()
+        tables["unpaired"] = (
+            pd.concat([one.unpaired for one, _ in linked], ignore_index=True) if linked else pd.DataFrame()
+        )
         gates += [gate for _, judged in linked for gate in judged]
-    record = {"stage": "score", "fingerprint": workspace.fingerprint("score"), "gates": [write_gate(gate) for gate in gates]}
+    record = {
+        "stage": "score",
+        "fingerprint": workspace.fingerprint("score"),
+        "gates": [write_gate(gate) for gate in gates],
+    }
     with replacing(workspace.folder("scores")) as making:
         for name, frame in tables.items():
             write_table(making, name, frame)
@@ -99,35 +108,52 @@ def _score_all(workspace: Workspace, session: pd.DataFrame) -> dict[tuple[str, s
     key = workspace.read_accepted("key")
     found: dict[tuple[str, str], Scored] = {}
     place = session.set_index("session_id")
-    groups = answers.groupby(answers["session_id"].map(_group_names(place)), observed=True) if answers is not None else []
-    for name, rows in groups:
-        form, wave = str(name).split("\x1f")
-        found[form, wave] = score_form(rows, key=key, form=workspace.declared.forms[form], form_id=form)
+    if answers is not None:
+        for name, rows in answers.groupby(answers["session_id"].map(_group_names(place)), observed=True):
+            form, wave = str(name).split(BETWEEN)
+            found[form, wave] = score_form(rows, key=key, form=workspace.declared.forms[form], form_id=form)
     if totals is not None:
-        for (form, wave), rows in session.groupby(["form_id", "wave"]):
+        for name, rows in session.groupby(session["form_id"] + BETWEEN + session["wave"]):
             here = totals[totals["session_id"].isin(rows["session_id"])]
-            if len(here) and (str(form), str(wave)) not in found:
-                found[str(form), str(wave)] = score_totals(here, form_id=str(form))
+            form, wave = str(name).split(BETWEEN)
+            if len(here) and (form, wave) not in found:
+                found[form, wave] = score_totals(here, form_id=form)
     return found
 
 
 def _group_names(place: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(place.index, place["form_id"] + "\x1f" + place["wave"], strict=True))
+    return dict(zip(place.index, place["form_id"] + BETWEEN + place["wave"], strict=True))
 
 
-def _collect(workspace: Workspace, session: pd.DataFrame, scored: dict[tuple[str, str], Scored]) -> dict[str, pd.DataFrame]:
+def _collect(
+    workspace: Workspace, session: pd.DataFrame, scored: dict[tuple[str, str], Scored]
+) -> dict[str, pd.DataFrame]:
     """Return the derived tables of all forms together; every accepted session is scored or unscorable."""
     school = workspace.read_accepted("school")
-    person = session[["session_id", "pid", "wave", "start", "npsn", "device"]].assign(district=place_sessions(session, school))
-    person["jenjang"] = person["npsn"].map(school.set_index("npsn")["jenjang"]).astype("str") if school is not None else None
+    person = session[["session_id", "pid", "wave", "start", "npsn", "device"]].assign(
+        district=place_sessions(session, school)
+    )
+    person["jenjang"] = (
+        person["npsn"].map(school.set_index("npsn")["jenjang"]).astype("str") if school is not None else None
+    )
     person["assessment"] = session["form_id"].map({f: form.assessment for f, form in workspace.declared.forms.items()})
-    scores = pd.concat([one.scores for one in scored.values()], ignore_index=True) if scored else pd.DataFrame({"session_id": []})
-    lost = pd.concat([one.unscorable for one in scored.values()], ignore_index=True) if scored else pd.DataFrame({"session_id": [], "reason": []})
+    scores = (
+        pd.concat([one.scores for one in scored.values()], ignore_index=True)
+        if scored
+        else pd.DataFrame({"session_id": []})
+    )
+    lost = (
+        pd.concat([one.unscorable for one in scored.values()], ignore_index=True)
+        if scored
+        else pd.DataFrame({"session_id": [], "reason": []})
+    )
     silent = person.loc[~person["session_id"].isin([*scores["session_id"], *lost["session_id"]]), "session_id"]
     unscorable = pd.concat([lost, pd.DataFrame({"session_id": silent, "reason": "no_answers"})], ignore_index=True)
     joined = person.merge(scores, on="session_id", validate="one_to_one")
     if len(joined) + len(unscorable) != len(session):
-        raise StageError(say("stage.rows_lost", stage="score", wanted=len(session), found=len(joined) + len(unscorable)))
+        raise StageError(
+            say("stage.rows_lost", stage="score", wanted=len(session), found=len(joined) + len(unscorable))
+        )
     items, reliability = [], []
     for (form, wave), one in scored.items():
         if isinstance(one.review, Withheld):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -16,6 +19,7 @@ from bgtk_lib.words import plain, say
 MEASURING = ("D01", "D02", "D04", "D05", "D06", "D07", "D10", "D12", "E08", "I01", "P07")
 COMPARING = (*MEASURING, "C01", "C03", "C05", "C06", "C09")
 PLACING = (*COMPARING, "D08")
+PRACTICE_SD = 0.25  # what sitting the same form again may add, at most (Hausknecht et al. 2007)
 FEWEST_DF = 3  # below, a t interval of cluster means says next to nothing, and its coverage is not known
 
 
@@ -32,27 +36,28 @@ def list_change(change: Change | Withheld, *, n_unpaired: int) -> list[Figure]:
     everyone = say("population.pairs")
     if isinstance(change, Withheld):
         return [Figure(name="change.mean", value=change, unit="points", n=0, population=everyone, status="planned")]
-    n = change.n_pairs
-    shared = {"n": n, "population": everyone}
-    compared = {**shared, "gates": COMPARING}
-    interval = {"low": change.low, "high": change.high, "se": change.se}
+    figure = partial(Figure, n=change.n_pairs, population=everyone)
+    compared, measured = partial(figure, gates=COMPARING), partial(figure, gates=MEASURING)
+    points = {"low": change.low, "high": change.high, "se": change.se}
     standardised = {"low": change.g_av_low, "high": change.g_av_high, "se": change.g_av_se}
     return [
-        Figure(name="change.mean", value=change.mean, unit="points", status="planned", **interval, **compared),
-        Figure(name="change.g_av", value=change.g_av, unit="sd", status="planned", **standardised, **compared),
-        Figure(name="change.t", value=change.t, unit="t", **compared),
-        Figure(name="change.df", value=change.df, unit="df", **compared),
-        Figure(name="change.p", value=change.p, unit="p", **compared),
-        Figure(name="change.d_z", value=change.d_z, unit="sd", **compared),
-        Figure(name="retest.r", value=change.retest_r, unit="r", **compared),
-        Figure(name="change.mean_pre", value=change.mean_pre, unit="points", gates=MEASURING, **shared),
-        Figure(name="change.mean_post", value=change.mean_post, unit="points", gates=MEASURING, **shared),
-        Figure(name="change.sd_pre", value=change.sd_pre, unit="points", gates=MEASURING, **shared),
-        Figure(name="change.sd_post", value=change.sd_post, unit="points", gates=MEASURING, **shared),
-        Figure(name="pairs.n", value=n, unit="persons", **shared),
-        Figure(name="unpaired.n", value=n_unpaired, unit="persons", n=n_unpaired, population=say("population.unpaired")),
-        Figure(name="clusters.n", value=change.n_clusters, unit="clusters", **shared),
-        Figure(name="clusters.effective", value=change.n_clusters_effective, unit="clusters", **shared),
+        compared(name="change.mean", value=change.mean, unit="points", status="planned", **points),
+        compared(name="change.g_av", value=change.g_av, unit="sd", status="planned", **standardised),
+        compared(name="change.t", value=change.t, unit="t"),
+        compared(name="change.df", value=change.df, unit="df"),
+        compared(name="change.p", value=change.p, unit="p"),
+        compared(name="change.d_z", value=change.d_z, unit="sd"),
+        compared(name="retest.r", value=change.retest_r, unit="r"),
+        measured(name="change.mean_pre", value=change.mean_pre, unit="points"),
+        measured(name="change.mean_post", value=change.mean_post, unit="points"),
+        measured(name="change.sd_pre", value=change.sd_pre, unit="points"),
+        measured(name="change.sd_post", value=change.sd_post, unit="points"),
+        figure(name="pairs.n", value=change.n_pairs, unit="persons"),
+        Figure(
+            name="unpaired.n", value=n_unpaired, unit="persons", n=n_unpaired, population=say("population.unpaired")
+        ),
+        figure(name="clusters.n", value=change.n_clusters, unit="clusters"),
+        figure(name="clusters.effective", value=change.n_clusters_effective, unit="clusters"),
     ]
 
 
@@ -65,42 +70,50 @@ def list_districts(table: pd.DataFrame) -> list[Figure]:
         As `estimate_by_district` returns it; the row without a district is left out.
     """
     figures = []
-    for row in table.dropna(subset="district").itertuples():
-        code = str(row.district)
-        unsure = pd.isna(row.se) or row.df < FEWEST_DF
-        value = Withheld(say("withheld.few_clusters")) if unsure else float(row.mean)
-        bounds = {} if unsure else {"low": float(row.low), "high": float(row.high), "se": float(row.se)}
-        figures.append(
-            Figure(
-                name="change.mean",
-                where={"district": code},
-                value=value,
-                unit="points",
-                n=int(row.n_pairs),
-                population=say("population.pairs_in", district=plain(code)),
-                status="exploratory",
-                gates=PLACING,
-                **bounds,
-            )
+    for row in table.dropna(subset="district").to_dict("records"):
+        code = str(row["district"])
+        figure = partial(
+            Figure,
+            name="change.mean",
+            where={"district": code},
+            unit="points",
+            n=int(row["n_pairs"]),
+            population=say("population.pairs_in", district=plain(code)),
+            status="exploratory",
+            gates=PLACING,
         )
+        if pd.isna(row["se"]) or row["df"] < FEWEST_DF:
+            figures.append(figure(value=Withheld(say("withheld.few_clusters"))))
+        else:
+            figures.append(figure(value=row["mean"], low=row["low"], high=row["high"], se=row["se"]))
     return figures
 
 
 def list_leavers(gap: LeaverGap | Withheld, n_leavers: int) -> list[Figure]:
     """Return who left beside who stayed: `leavers.n`, `leavers.mean_pre`, `stayers.mean_pre`, `leavers.g`."""
-    left = say("population.leavers")
-    figures = [Figure(name="leavers.n", value=n_leavers, unit="persons", n=n_leavers, population=left)]
+    figure = partial(Figure, n=n_leavers, population=say("population.leavers"))
+    count = figure(name="leavers.n", value=n_leavers, unit="persons")
     if isinstance(gap, Withheld):
-        return [*figures, Figure(name="leavers.g", value=gap, unit="sd", n=n_leavers, population=left)]
+        return [count, figure(name="leavers.g", value=gap, unit="sd")]
+    stayed = Figure(
+        name="stayers.mean_pre",
+        value=gap.mean_stayers,
+        unit="points",
+        n=gap.n_stayers,
+        population=say("population.pairs"),
+        gates=MEASURING,
+    )
     return [
-        *figures,
-        Figure(name="stayers.mean_pre", value=gap.mean_stayers, unit="points", n=gap.n_stayers, population=say("population.pairs"), gates=MEASURING),
-        Figure(name="leavers.mean_pre", value=gap.mean_leavers, unit="points", n=gap.n_leavers, population=left, gates=MEASURING),
-        Figure(name="leavers.g", value=gap.g, low=gap.low, high=gap.high, unit="sd", n=gap.n_leavers, population=left, gates=MEASURING),
+        count,
+        stayed,
+        figure(name="leavers.mean_pre", value=gap.mean_leavers, unit="points", gates=MEASURING),
+        figure(name="leavers.g", value=gap.g, low=gap.low, high=gap.high, unit="sd", gates=MEASURING),
     ]
 
 
-def list_sensitivity(change: Change | Withheld, adjusted: StratifiedMean | Withheld, plain_person: Change | Withheld, n: int) -> list[Figure]:
+def list_sensitivity(
+    change: Change | Withheld, adjusted: StratifiedMean | Withheld, wider: Change | Withheld, *, n_first: int
+) -> list[Figure]:
     """Return the headline beside other ways of computing it: `sensitivity.<way>`.
 
     Parameters
@@ -109,29 +122,32 @@ def list_sensitivity(change: Change | Withheld, adjusted: StratifiedMean | Withh
         Complete pairs, the headline.
     adjusted : StratifiedMean or Withheld
         With those who left, if their second score depends on the first only (`adjust_for_leavers`).
-    plain_person : Change or Withheld
-        By districts as clusters, the wider claim.
-    n : int
+    wider : Change or Withheld
+        The headline with districts as clusters: the wider claim.
+    n_first : int
         Persons behind the adjusted one: all who sat the first wave.
     """
-    ways = {
-        "complete": (change, "mean", getattr(change, "n_pairs", 0), "population.pairs"),
-        "leavers_regressed": (adjusted, "estimate", n, "population.first_wave"),
-        "district_clusters": (plain_person, "mean", getattr(plain_person, "n_pairs", 0), "population.pairs"),
-    }
-    figures = []
-    for name, (found, field, persons, who) in ways.items():
-        shared = {"name": f"sensitivity.{name}", "unit": "points", "n": persons, "population": say(who), "gates": COMPARING}
-        if isinstance(found, Withheld):
-            figures.append(Figure(value=found, **shared))
-        else:
-            figures.append(Figure(value=getattr(found, field), low=found.low, high=found.high, se=found.se, status="exploratory", **shared))
-    if not isinstance(change, Withheld):
-        practice = 0.25 * change.mean / change.g_av if change.g_av else 0.0
-        bounds = {"low": change.low - practice, "high": change.high - practice, "se": change.se}
-        figures.append(Figure(name="sensitivity.practice", value=change.mean - practice, unit="points", n=change.n_pairs,
-                              population=say("population.pairs"), gates=COMPARING, status="exploratory", **bounds))
-    return figures
+    pairs, first = say("population.pairs"), say("population.first_wave")
+    figure = partial(Figure, unit="points", gates=COMPARING, status="exploratory")
+    complete = partial(figure, name="sensitivity.complete", population=pairs)
+    regressed = partial(figure, name="sensitivity.leavers_regressed", population=first, n=n_first)
+    clustered = partial(figure, name="sensitivity.district_clusters", population=pairs)
+    if isinstance(change, Withheld):
+        return [complete(value=change, n=0)]
+    figures = [complete(value=change.mean, n=change.n_pairs, low=change.low, high=change.high, se=change.se)]
+    if isinstance(adjusted, Withheld):
+        figures.append(regressed(value=adjusted))
+    else:
+        told = regressed(value=adjusted.estimate, low=adjusted.low, high=adjusted.high, se=adjusted.se)
+        figures.append(told)
+    if isinstance(wider, Withheld):
+        figures.append(clustered(value=wider, n=change.n_pairs))
+    elif wider.cluster != change.cluster:
+        figures.append(clustered(value=wider.mean, n=wider.n_pairs, low=wider.low, high=wider.high, se=wider.se))
+    practice = PRACTICE_SD * math.sqrt((change.sd_pre**2 + change.sd_post**2) / 2)
+    repeated = partial(figure, name="sensitivity.practice", population=pairs, n=change.n_pairs, se=change.se)
+    value, low, high = change.mean - practice, change.low - practice, change.high - practice
+    return [*figures, repeated(value=value, low=low, high=high)]
 
 
 def list_reliability(reliability: pd.DataFrame, items: pd.DataFrame, scope: dict[str, list[str]]) -> list[Figure]:
@@ -146,16 +162,23 @@ def list_reliability(reliability: pd.DataFrame, items: pd.DataFrame, scope: dict
     scope : dict
         ``assessment`` and ``wave`` that the report selects.
     """
+    figure = partial(Figure, population=say("population.sat"))
     figures = []
-    for row in _within(reliability, scope).itertuples():
-        where = {"wave": row.wave, "form": row.form}
-        value = Withheld(say("scoring.totals_only")) if pd.isna(row.alpha) else float(row.alpha)
-        bounds = {} if pd.isna(row.alpha) else {"low": float(row.alpha_low), "high": float(row.alpha_high)}
-        figures.append(Figure(name="reliability.alpha", where=where, value=value, unit="alpha", n=int(row.n_persons), population=say("population.sat"), **bounds))
-    for row in _within(items, scope).itertuples():
-        if pd.notna(row.item_rest_r) and row.item_rest_r <= 0:
-            where = {"wave": row.wave, "form": row.form}
-            figures.append(Figure(name=f"item.{row.item_id}.item_rest_r", where=where, value=float(row.item_rest_r), low=float(row.r_low), high=float(row.r_high), unit="r", n=int(row.n), population=say("population.sat")))
+    for row in _within(reliability, scope).to_dict("records"):
+        where, n = {"wave": row["wave"], "form": row["form"]}, int(row["n_persons"])
+        told = partial(figure, name="reliability.alpha", where=where, unit="alpha", n=n)
+        if pd.isna(row["alpha"]):
+            figures.append(told(value=Withheld(say("reliability.none"))))
+        else:
+            figures.append(told(value=row["alpha"], low=row["alpha_low"], high=row["alpha_high"]))
+    for row in _within(items, scope).to_dict("records"):
+        if pd.notna(row["item_rest_r"]) and row["item_rest_r"] <= 0:
+            name = f"item.{row['item_id']}.item_rest_r"
+            where = {"wave": row["wave"], "form": row["form"]}
+            bounds = {"low": row["r_low"], "high": row["r_high"]}
+            figures.append(
+                figure(name=name, where=where, value=row["item_rest_r"], unit="r", n=int(row["n"]), **bounds)
+            )
     return figures
 
 
@@ -185,7 +208,11 @@ def estimate_density(pairs: pd.DataFrame, *, points: int = 121) -> pd.DataFrame:
     -----
     Gaussian kernel, Scott's bandwidth, reflected at 0 and the maximum so that no density lies outside the scale.
     """
-    highest = float(pairs["points_max"].max()) if len(pairs) and pairs["points_max"].notna().any() else float(pairs["score_post"].max() if len(pairs) else 0)
+    highest = (
+        float(pairs["points_max"].max())
+        if len(pairs) and pairs["points_max"].notna().any()
+        else float(pairs["score_post"].max() if len(pairs) else 0)
+    )
     parts = []
     for wave in ("pre", "post"):
         scores = pairs[f"score_{wave}"].to_numpy(dtype=float)
@@ -194,7 +221,9 @@ def estimate_density(pairs: pd.DataFrame, *, points: int = 121) -> pd.DataFrame:
         grid = np.linspace(0, highest, points)
         kernel = stats.gaussian_kde(scores)
         density = kernel(grid) + kernel(-grid) + kernel(2 * highest - grid)
-        parts.append(pd.DataFrame({"wave": wave, "x": grid, "density": density, "mean": scores.mean(), "n": len(scores)}))
+        parts.append(
+            pd.DataFrame({"wave": wave, "x": grid, "density": density, "mean": scores.mean(), "n": len(scores)})
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -214,10 +243,17 @@ def count_flow(session: pd.DataFrame, unscorable: pd.DataFrame, *, n_pairs: int,
     valid = session[session["reason"].isna()]
     lost = unscorable[unscorable["session_id"].isin(valid["session_id"])]["reason"].value_counts()
     scored = len(valid) - int(lost.sum())
-    as_counts = lambda counts: {str(reason): int(n) for reason, n in counts.items()}  # noqa: E731
-    return Flow((
-        FlowStep(state="received", n=len(session)),
-        FlowStep(state="valid", n=len(valid), set_aside=int(refused.sum()), reasons=as_counts(refused)),
-        FlowStep(state="scored", n=scored, set_aside=int(lost.sum()), reasons=as_counts(lost)),
-        FlowStep(state="paired", n=n_pairs, set_aside=n_unpaired, reasons={"only_pre": n_unpaired} if n_unpaired else {}),
-    ))
+    return Flow(
+        (
+            FlowStep(state="received", n=len(session)),
+            FlowStep(state="valid", n=len(valid), set_aside=int(refused.sum()), reasons=_as_counts(refused)),
+            FlowStep(state="scored", n=scored, set_aside=int(lost.sum()), reasons=_as_counts(lost)),
+            FlowStep(
+                state="paired", n=n_pairs, set_aside=n_unpaired, reasons={"only_pre": n_unpaired} if n_unpaired else {}
+            ),
+        )
+    )
+
+
+def _as_counts(counts: pd.Series[int]) -> dict[str, int]:
+    return {str(reason): int(n) for reason, n in counts.items()}

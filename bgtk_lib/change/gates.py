@@ -1,4 +1,4 @@
-"""Gates C03, C05 and C09: are the pairs enough, the same persons, and the right time apart, to speak of a change?"""
+"""Gates C03, C05 and C09: whether the pairs are enough, the same persons, and the right time apart."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from bgtk_lib.change.leavers import LeaverGap
 from bgtk_lib.findings import Gate, GateState, Withheld
 from bgtk_lib.pairing import Linked
 from bgtk_lib.words import say
+
 FEWEST_FOR_SHARE = 30
 
 
 def judge_retention(linked: Linked, gap: LeaverGap | Withheld, scope: dict[str, str]) -> list[Gate]:
-    """C03 and C09: are they the same persons, and are those who left like those who stayed?
+    """C03 and C09: whether they are the same persons, and those who left like those who stayed.
 
     C03: fewer than 60 % came back: STOP. C09: 60–80 %, or leavers and stayers surely further apart than .25 SD at the
     first wave: HOLD; .05–.25 SD: WARN (What Works Clearinghouse bounds, adapted to one group).
@@ -23,7 +24,9 @@ def judge_retention(linked: Linked, gap: LeaverGap | Withheld, scope: dict[str, 
     left = int((linked.unpaired["reason"] == "only_pre").sum())
     came = say("pairing.retention", share=100 * retention)
     if len(linked.pairs) + left < FEWEST_FOR_SHARE:
-        return [Gate(code=code, state="UNKNOWN", scope=scope, message=say("gate.C03.UNKNOWN")) for code in ("C03", "C09")]
+        return [
+            Gate(code=code, state="UNKNOWN", scope=scope, message=say("gate.C03.UNKNOWN")) for code in ("C03", "C09")
+        ]
     if retention < 0.60:
         return [Gate(code="C03", state="STOP", scope=scope, message=say("gate.C03.STOP", retention=came), rows=left)]
     gates = [Gate(code="C03", state="OK", scope=scope, message=say("gate.C03.OK", retention=came), rows=left)]
@@ -45,7 +48,7 @@ def judge_interval(pairs: pd.DataFrame, window: list[int], scope: dict[str, str]
     days = pairs["days"].dropna()
     if days.empty:
         return Gate(code="C05", state="UNKNOWN", scope=scope, message=say("gate.C05.UNKNOWN"))
-    outside = int((~days.between(*window)).sum())
+    outside = int((~days.between(window[0], window[1])).sum())
     share = outside / len(days)
     state: GateState = "HOLD" if share > 0.05 else "WARN" if outside else "OK"
     facts = {"share": 100 * share, "first": window[0], "last": window[1]}

@@ -14,6 +14,7 @@ from bgtk_lib.display.canvas import draw_figure, start_figure
 from bgtk_lib.display.context import Context
 from bgtk_lib.display.page import KeyFigure, Shown, draw_answer, draw_notice
 from bgtk_lib.display.table import Column, draw_table
+from bgtk_lib.errors import Text
 from bgtk_lib.findings import Figure, Flow, Withheld
 from bgtk_lib.schema import districts
 from bgtk_lib.words import join, plain, say
@@ -35,12 +36,28 @@ def draw_change_answer(released: Released, context: Context) -> Sequence[Shown]:
     pre, post = find_figure(released, "change.mean_pre"), find_figure(released, "change.mean_post")
     change = _as_told(mean, pre, post, context)
     size = find_figure(released, "change.g_av")
-    keys = [KeyFigure(value=say("figure.points_signed", value=mean.value), label=say("change.key.mean"), detail=_interval(mean, 1))]
+    keys = [
+        KeyFigure(
+            value=say("figure.points_signed", value=mean.value), label=say("change.key.mean"), detail=_interval(mean, 1)
+        )
+    ]
     if size:
-        keys.append(KeyFigure(value=say("change.value2", value=size.value), label=say("change.key.g_av"), detail=_interval(size, 2)))
+        keys.append(
+            KeyFigure(
+                value=say("change.value2", value=size.value), label=say("change.key.g_av"), detail=_interval(size, 2)
+            )
+        )
     keys.append(KeyFigure(value=say("count.exact", n=mean.n), label=say("change.key.pairs")))
     evidence = say("page.evidence.early") if "DRAF" in context.marks else say("page.evidence.fair")
-    return [draw_answer(tell.tell_bottom_line(change), figures=keys, evidence=evidence, conditions=[say("change.condition.same_persons")], language=context.language)]
+    return [
+        draw_answer(
+            tell.tell_bottom_line(change),
+            figures=keys,
+            evidence=evidence,
+            conditions=[say("change.condition.same_persons")],
+            language=context.language,
+        )
+    ]
 
 
 def _as_told(mean: Figure, pre: Figure | None, post: Figure | None, context: Context) -> tell.Change:
@@ -65,10 +82,20 @@ def _interval(figure: Figure, places: int) -> Any:
 def draw_change_flow(flow: Flow, context: Context) -> Sequence[Shown]:
     """Draw how the sittings of the first wave became pairs."""
     if not flow.steps:
-        return [draw_notice("note", heading=say("flow.too_small", min_cell=context.min_cell), body=[], language=context.language)]
+        return [
+            draw_notice(
+                "note", heading=say("flow.too_small", min_cell=context.min_cell), body=[], language=context.language
+            )
+        ]
     figure, ax = start_figure(draw.count_flow_rows(flow.steps, language=context.language))
     draw.draw_flow(flow.steps, ax, language=context.language)
-    shown = draw_figure(figure, title=say("flow.title"), sentence=tell.tell_flow(flow.steps), marks=context.marks, language=context.language)
+    shown = draw_figure(
+        figure,
+        title=say("flow.title"),
+        sentence=tell.tell_flow(flow.steps),
+        marks=context.marks,
+        language=context.language,
+    )
     return [shown]
 
 
@@ -80,14 +107,22 @@ def draw_districts(released: Released, context: Context) -> Sequence[Shown]:
     figure, ax = start_figure(len(frame))
     draw.draw_change_by_district(frame, ax, language=context.language, unit="points")
     sentence = tell.tell_change_by_district(frame)
-    picture = draw_figure(figure, title=say("change.districts.title"), sentence=sentence, marks=context.marks, language=context.language)
+    picture = draw_figure(
+        figure, title=say("change.districts.title"), sentence=sentence, marks=context.marks, language=context.language
+    )
     columns = [
         Column("label", say("column.district")),
         Column("n", say("column.n_pairs"), "count"),
         Column("value", say("column.change"), "signed_points"),
         Column("low", say("column.interval"), "interval", high="high"),
     ]
-    table = draw_table(frame, columns=columns, caption=say("change.districts.caption"), language=context.language, note=say("change.districts.note"))
+    table = draw_table(
+        frame,
+        columns=columns,
+        caption=say("change.districts.caption"),
+        language=context.language,
+        note=say("change.districts.note"),
+    )
     return [picture, table]
 
 
@@ -95,19 +130,23 @@ def frame_districts(figures: Sequence[Figure], *, name: str = "change.mean") -> 
     """Return figures of districts as the frame that pictures and tables take: code order, withheld ones in their place."""
     labels = districts()["label"]
     rows = []
-    for figure in sorted((f for f in figures if "district" in f.where and f.name == name), key=lambda f: f.where["district"]):
+    for figure in sorted(
+        (f for f in figures if "district" in f.where and f.name == name), key=lambda f: f.where["district"]
+    ):
         code = figure.where["district"]
         hidden = isinstance(figure.value, Withheld)
         small = isinstance(figure.value, Withheld) and figure.value.kind in ("small", "complement")
-        rows.append({
-            "district": code,
-            "label": labels.get(code, code),
-            "value": None if hidden else figure.value,
-            "low": None if hidden else figure.low,
-            "high": None if hidden else figure.high,
-            "n": None if small else figure.n,
-            "withheld": figure.value.reason if isinstance(figure.value, Withheld) else None,
-        })
+        rows.append(
+            {
+                "district": code,
+                "label": labels.get(code, code),
+                "value": None if hidden else figure.value,
+                "low": None if hidden else figure.low,
+                "high": None if hidden else figure.high,
+                "n": None if small else figure.n,
+                "withheld": figure.value.reason if isinstance(figure.value, Withheld) else None,
+            }
+        )
     return pd.DataFrame(rows, columns=["district", "label", "value", "low", "high", "n", "withheld"])
 
 
@@ -120,7 +159,15 @@ def draw_densities(released: Released, context: Context) -> Sequence[Shown]:
     grid = grid.assign(label=grid["wave"].map(labels))
     figure, ax = start_figure(8)
     draw.draw_distribution(grid, ax, language=context.language)
-    return [draw_figure(figure, title=say("change.density.title"), sentence=tell.tell_distribution(grid), marks=context.marks, language=context.language)]
+    return [
+        draw_figure(
+            figure,
+            title=say("change.density.title"),
+            sentence=tell.tell_distribution(grid),
+            marks=context.marks,
+            language=context.language,
+        )
+    ]
 
 
 def draw_sensitivity_strip(released: Released, context: Context) -> Sequence[Shown]:
@@ -128,18 +175,26 @@ def draw_sensitivity_strip(released: Released, context: Context) -> Sequence[Sho
     rows = []
     for figure in released.figures:
         hidden = isinstance(figure.value, Withheld)
-        rows.append({
-            "label": say(figure.name),
-            "value": None if hidden else figure.value,
-            "low": None if hidden else figure.low,
-            "high": None if hidden else figure.high,
-            "n": figure.n,
-            "withheld": figure.value.reason if isinstance(figure.value, Withheld) else None,
-        })
+        rows.append(
+            {
+                "label": say(figure.name),
+                "value": None if hidden else figure.value,
+                "low": None if hidden else figure.low,
+                "high": None if hidden else figure.high,
+                "n": figure.n,
+                "withheld": figure.value.reason if isinstance(figure.value, Withheld) else None,
+            }
+        )
     frame = pd.DataFrame(rows)
-    figure, ax = start_figure(2 * len(frame))
+    canvas, ax = start_figure(2 * len(frame))
     draw.draw_sensitivity(frame, ax, language=context.language)
-    picture = draw_figure(figure, title=say("change.sensitivity.title"), sentence=tell.tell_sensitivity(frame), marks=context.marks, language=context.language)
+    picture = draw_figure(
+        canvas,
+        title=say("change.sensitivity.title"),
+        sentence=tell.tell_sensitivity(frame),
+        marks=context.marks,
+        language=context.language,
+    )
     frame["meaning"] = [say(f"{f.name}.meaning").said(context.language) for f in released.figures]
     frame["label"] = [label.said(context.language) for label in frame["label"]]
     columns = [
@@ -148,7 +203,10 @@ def draw_sensitivity_strip(released: Released, context: Context) -> Sequence[Sho
         Column("low", say("column.interval"), "interval", high="high"),
         Column("meaning", say("column.meaning")),
     ]
-    return [picture, draw_table(frame, columns=columns, caption=say("change.sensitivity.caption"), language=context.language)]
+    return [
+        picture,
+        draw_table(frame, columns=columns, caption=say("change.sensitivity.caption"), language=context.language),
+    ]
 
 
 def draw_leavers(released: Released, context: Context) -> Sequence[Shown]:
@@ -169,7 +227,9 @@ def draw_numbers(released: Released, context: Context, *, caption: Any = None) -
         Column("interval", say("column.interval"), "text"),
         Column("n", say("column.n"), "count"),
     ]
-    return draw_table(pd.DataFrame(rows), columns=columns, caption=caption or say("numbers.caption"), language=context.language)
+    return draw_table(
+        pd.DataFrame(rows), columns=columns, caption=caption or say("numbers.caption"), language=context.language
+    )
 
 
 def draw_change_numbers(released: Released, context: Context) -> Sequence[Shown]:
@@ -177,25 +237,37 @@ def draw_change_numbers(released: Released, context: Context) -> Sequence[Shown]
     return [draw_numbers(released, context)]
 
 
-PLACES: Mapping[str, int] = {"points": 2, "percent": 1, "sd": 2, "r": 3, "alpha": 3, "t": 2, "df": 1, "p": 4, "clusters": 0, "persons": 0}
+SMALLEST_P = 0.0001  # below, a p value is written as such
+PLACES: Mapping[str, int] = {
+    "points": 2,
+    "percent": 1,
+    "sd": 2,
+    "r": 3,
+    "alpha": 3,
+    "t": 2,
+    "df": 1,
+    "p": 4,
+    "clusters": 0,
+    "persons": 0,
+}
 
 
 def write_row(figure: Figure, context: Context) -> dict[str, Any]:
     """Return one figure as a row of text in the report's language."""
+    name = _name(figure).said(context.language)
+    if isinstance(figure.value, Withheld):
+        n = None if figure.value.kind in ("small", "complement") else figure.n
+        return {"name": name, "value": "–", "interval": "", "n": n, "withheld": figure.value.reason}
     places = PLACES.get(figure.unit, 2)
-    shown = not isinstance(figure.value, Withheld)
-    name = _name(figure)
-    if not shown:
-        small = figure.value.kind in ("small", "complement")  # type: ignore[union-attr]
-        return {"name": name.said(context.language), "value": "–", "interval": "", "n": None if small else figure.n, "withheld": figure.value.reason}  # type: ignore[union-attr]
-    value = say(f"number.{places}", value=figure.value).said(context.language)
-    if figure.unit == "p" and float(figure.value) < 0.0001:  # type: ignore[arg-type]
-        value = say("number.tiny").said(context.language)
-    interval = "" if figure.low is None else say(f"number.interval{places}", low=figure.low, high=figure.high).said(context.language)
-    return {"name": name.said(context.language), "value": value, "interval": interval, "n": figure.n, "withheld": None}
+    value = say(f"number.{places}", value=figure.value)
+    if figure.unit == "p" and figure.value < SMALLEST_P:
+        value = say("number.tiny")
+    bounds = plain("") if figure.low is None else say(f"number.interval{places}", low=figure.low, high=figure.high)
+    said = {"value": value.said(context.language), "interval": bounds.said(context.language)}
+    return {"name": name, **said, "n": figure.n, "withheld": None}
 
 
-def _name(figure: Figure) -> Any:
+def _name(figure: Figure) -> Text:
     if figure.name.startswith("item."):
         base = say("name.item", item=plain(figure.name.split(".")[1]))
     else:

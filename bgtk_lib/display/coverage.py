@@ -17,27 +17,36 @@ from bgtk_lib.display.page import KeyFigure, Shown, draw_answer, draw_notice
 from bgtk_lib.display.table import Column, draw_table
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Withheld
-from bgtk_lib.schema import code_list, districts
-from bgtk_lib.words import plain, say
+from bgtk_lib.schema import code_list
+from bgtk_lib.words import join, plain, say
 
 
 def draw_coverage_answer(released: Released, context: Context) -> Sequence[Shown]:
     """Draw the bottom line: how many sat, of how many invited, and of which population by which source."""
     usable, invited = find_figure(released, "coverage.usable"), find_figure(released, "coverage.invited")
     population = find_figure(released, "coverage.of_population")
-    if usable is None:
-        return [draw_notice("note", heading=say("coverage.no_answer"), body=[], language=context.language)]
-    lines = [say("coverage.answer", n=usable.value, invited=invited.value if invited else 0) if invited else say("coverage.answer_alone", n=usable.value)]
-    keys = [KeyFigure(value=say("count.exact", n=usable.value), label=say("coverage.key.usable"))]
-    if population:
-        source = plain(str(context.parameters.get("denominator_source") or "–"))
-        n = context.parameters.get("denominator")
-        lines.append(say("coverage.answer_population", share=population.value, n=n, source=source))
-        keys.append(KeyFigure(value=say("coverage.percent", value=population.value), label=say("coverage.key.population"), detail=say("coverage.of", n=n)))
+    keys, lines = [], []
+    if usable is not None:
+        lines.append(
+            say("coverage.answer_alone", n=usable.value)
+            if invited is None
+            else say("coverage.answer", n=usable.value, invited=invited.value)
+        )
+        keys.append(KeyFigure(value=say("count.exact", n=usable.value), label=say("coverage.key.usable")))
+    elif invited is not None:
+        lines.append(say("coverage.answer_nearly", invited=invited.value, min_cell=context.min_cell))
+        keys.append(KeyFigure(value=say("count.exact", n=invited.value), label=say("coverage.key.invited")))
     else:
+        return [draw_notice("note", heading=say("coverage.no_answer"), body=[], language=context.language)]
+    if population is not None:
+        source, n = plain(str(context.parameters["denominator_source"] or "–")), context.parameters["denominator"]
+        lines.append(say("coverage.answer_population", share=population.value, n=n, source=source))
+        share = say("coverage.percent", value=population.value)
+        keys.append(KeyFigure(value=share, label=say("coverage.key.population"), detail=say("coverage.of", n=n)))
+    elif context.parameters["denominator"] is None:
         lines.append(say("coverage.no_denominator"))
-    paragraph = Text(id=" ".join(t.id for t in lines), en=" ".join(t.en for t in lines))
-    return [draw_answer(paragraph, figures=keys, conditions=[say("coverage.condition")], language=context.language)]
+    condition = say("coverage.condition")
+    return [draw_answer(join(lines, " "), figures=keys, conditions=[condition], language=context.language)]
 
 
 def draw_coverage_by(by: str) -> Callable[[Released, Context], Sequence[Shown]]:
@@ -51,13 +60,29 @@ def draw_coverage_by(by: str) -> Callable[[Released, Context], Sequence[Shown]]:
         if by == "district" and frame["share"].notna().any():
             figure, ax = start_figure(len(frame))
             draw.draw_coverage(frame, ax, language=context.language)
-            pieces.append(draw_figure(figure, title=say("coverage.picture"), sentence=tell.tell_coverage(frame), marks=context.marks, language=context.language))
+            pieces.append(
+                draw_figure(
+                    figure,
+                    title=say("coverage.picture"),
+                    sentence=tell.tell_coverage(frame),
+                    marks=context.marks,
+                    language=context.language,
+                )
+            )
         columns = [
             Column("label", say(f"column.{by}")),
             Column("invited", say("column.invited"), "count"),
             Column("written", say("column.share_usable"), "text"),
         ]
-        pieces.append(draw_table(frame, columns=columns, caption=say(f"coverage.caption.{by}"), language=context.language, note=say("coverage.bound_note", min_cell=context.min_cell)))
+        pieces.append(
+            draw_table(
+                frame,
+                columns=columns,
+                caption=say(f"coverage.caption.{by}"),
+                language=context.language,
+                note=say("coverage.bound_note", min_cell=context.min_cell),
+            )
+        )
         return pieces
 
     return draw_cells
@@ -65,36 +90,35 @@ def draw_coverage_by(by: str) -> Callable[[Released, Context], Sequence[Shown]]:
 
 def frame_coverage(released: Released, by: str, context: Context) -> pd.DataFrame:
     """Return one row a cell: invited, share usable (exact or a bound), withheld reason; in code order."""
-    counts: dict[str, dict[str, float]] = {}
-    reasons: dict[str, Text] = {}
-    for figure in released.figures:
-        cell = figure.where.get(by)
-        if cell is None:
-            continue
-        if isinstance(figure.value, Withheld):
-            if figure.name == "coverage.invited":
-                reasons[cell] = figure.value.reason
-            counts.setdefault(cell, {})
-        else:
-            counts.setdefault(cell, {})[figure.name.removeprefix("coverage.")] = float(figure.value)
-    rows = pd.DataFrame([{"cell": cell, **values} for cell, values in sorted(counts.items())], columns=["cell", "invited", "usable"])
-    if rows.empty:
-        return rows
-    bounded = bound_shares(rows, min_cell=context.min_cell)
-    labels = _labels(by)
-    bounded = bounded.assign(
-        district=bounded["cell"],
-        label=[labels.get(cell, cell) for cell in bounded["cell"]],
-        withheld=[reasons.get(cell) for cell in bounded["cell"]],
-    )
-    bounded["label"] = [label.said(context.language) if isinstance(label, Text) else label for label in bounded["label"]]
-    bounded["written"] = [
-        None if pd.isna(row.share) else say(f"share.{row.bound}", value=row.share).said(context.language) for row in bounded.itertuples()
+    cells = sorted({figure.where[by] for figure in released.figures})
+    found = {(figure.where[by], figure.name): figure for figure in released.figures}
+    labels, rows = _labels(by), []
+    for cell in cells:
+        invited, usable = (found[cell, name].value for name in ("coverage.invited", "coverage.usable"))
+        few = {"small": "present", "complement": "absent"}.get(usable.kind) if isinstance(usable, Withheld) else None
+        rows.append(
+            {
+                "cell": cell,
+                "label": labels.get(cell, plain(cell)).said(context.language),
+                "invited": None if isinstance(invited, Withheld) else invited,
+                "usable": None if isinstance(usable, Withheld) else usable,
+                "few": None if isinstance(invited, Withheld) else few,
+                "withheld": invited.reason if isinstance(invited, Withheld) else None,
+            }
+        )
+    frame = pd.DataFrame(rows, columns=["cell", "label", "invited", "usable", "few", "withheld"])
+    bounded = bound_shares(frame, min_cell=context.min_cell)
+    written = [
+        None if pd.isna(row["share"]) else say(f"share.{row['bound']}", value=row["share"]).said(context.language)
+        for row in bounded.to_dict("records")
     ]
-    return bounded
+    shares = bounded[["share", "bound"]].assign(written=pd.Series(written, index=frame.index, dtype=object))
+    return pd.concat([frame.rename(columns={"cell": "district"}), shares], axis=1)
 
 
-def _labels(by: str) -> dict[str, object]:
-    if by == "district":
-        return dict(districts()["label"])
-    return dict(code_list("assessments")) if by == "assessment" else {}
+def _labels(by: str) -> dict[str, Text]:
+    return (
+        code_list({"district": "districts", "assessment": "assessments"}[by])
+        if by in ("district", "assessment")
+        else {}
+    )

@@ -42,7 +42,11 @@ def draw_row_account(released: Released, context: Context) -> Sequence[Shown]:
     ]
     for name in ("accepted_said", "set_aside_said"):
         frame[name] = [text.said(context.language) for text in frame[name]]
-    return [draw_table(frame, columns=columns, caption=say("rows.caption"), language=context.language, note=say("rows.note"))]
+    return [
+        draw_table(
+            frame, columns=columns, caption=say("rows.caption"), language=context.language, note=say("rows.note")
+        )
+    ]
 
 
 def draw_rules(released: Released, context: Context) -> Sequence[Shown]:
@@ -57,7 +61,15 @@ def draw_rules(released: Released, context: Context) -> Sequence[Shown]:
     columns = [Column("rule", say("column.rule")), Column("items", say("column.items"), "count")]
     columns += [Column(name, say(f"column.{name}"), "count") for name in ("fails", "missing")]
     columns += [Column("error", say("column.error"))]
-    return [draw_table(noisy, columns=columns, caption=say("rules.caption"), language=context.language, note=say("rules.note", n=whole))]
+    return [
+        draw_table(
+            noisy,
+            columns=columns,
+            caption=say("rules.caption"),
+            language=context.language,
+            note=say("rules.note", n=whole),
+        )
+    ]
 
 
 def draw_problems(released: Released, context: Context) -> Sequence[Shown]:
@@ -69,7 +81,15 @@ def draw_problems(released: Released, context: Context) -> Sequence[Shown]:
     frame = frame.assign(label=frame["district"].map(labels))
     figure, ax = start_figure(len(frame))
     draw.draw_problem_rates(frame, ax, language=context.language)
-    return [draw_figure(figure, title=say("quality.problems.title"), sentence=tell.tell_problem_rates(frame), marks=context.marks, language=context.language)]
+    return [
+        draw_figure(
+            figure,
+            title=say("quality.problems.title"),
+            sentence=tell.tell_problem_rates(frame),
+            marks=context.marks,
+            language=context.language,
+        )
+    ]
 
 
 def draw_sittings(released: Released, context: Context) -> Sequence[Shown]:
@@ -83,7 +103,15 @@ def draw_sittings(released: Released, context: Context) -> Sequence[Shown]:
         one = frame[frame["start"].dt.date == day]
         figure, ax = start_figure(7)
         draw.draw_timeline(one, ax, language=context.language)
-        pieces.append(draw_figure(figure, title=say("quality.timeline.title", day=day), sentence=tell.tell_timeline(one), marks=context.marks, language=context.language))
+        pieces.append(
+            draw_figure(
+                figure,
+                title=say("quality.timeline.title", day=day),
+                sentence=tell.tell_timeline(one),
+                marks=context.marks,
+                language=context.language,
+            )
+        )
     return pieces
 
 
@@ -94,7 +122,15 @@ def draw_blanks(released: Released, context: Context) -> Sequence[Shown]:
         return [draw_notice("note", heading=say("quality.no_answers"), body=[], language=context.language)]
     figure, ax = start_figure(max(8.0, 1.2 * frame["form"].nunique()))
     draw.draw_missingness(frame, ax, language=context.language)
-    return [draw_figure(figure, title=say("quality.blanks.title"), sentence=tell.tell_missingness(frame), marks=context.marks, language=context.language)]
+    return [
+        draw_figure(
+            figure,
+            title=say("quality.blanks.title"),
+            sentence=tell.tell_missingness(frame),
+            marks=context.marks,
+            language=context.language,
+        )
+    ]
 
 
 def draw_inventory(released: Released, context: Context) -> Sequence[Shown]:

@@ -28,8 +28,8 @@ class Change:
         Means of the same persons in the two waves.
     n : int
         Persons present in both waves.
-    first_day, last_day : date
-        First day of the earlier and last day of the later wave.
+    first_day, last_day : date or None
+        First day of the earlier and last day of the later wave; None where the workspace declares no days.
     unit : str
         As in `findings.Figure.unit`.
     max_points : float or None
@@ -44,8 +44,8 @@ class Change:
     pre_mean: float
     post_mean: float
     n: int
-    first_day: date
-    last_day: date
+    first_day: date | None
+    last_day: date | None
     unit: str = "points"
     max_points: float | None = None
     confidence: float = 0.95
@@ -58,6 +58,8 @@ class Change:
 
 def tell_bottom_line(change: Change) -> Text:
     """Return the answer: when, how many teachers, how much, from what to what, how sure; and that no cause is shown."""
+    if change.first_day is None or change.last_day is None:
+        return join([tell_change(change), say("page.line.no_cause")], " ")
     dates = say("page.line.dates", first=change.first_day, last=change.last_day)
     return join([say("page.line.whole", dates=dates, change=_tell_amount(change)), say("page.line.no_cause")], " ")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bgtk_lib.display.page import (
     Cover,
+    NoticeKind,
     Shown,
     draw_cover,
     draw_definition_list,
@@ -33,11 +34,16 @@ GLOSSARY = {
 def draw_head(report: Report) -> list[Shown]:
     """Draw the cover, and what holds or stops the report."""
     context = report.context
-    stages = report.workspace.stage_record("score").get("fingerprint") or report.workspace.stage_record("check").get("fingerprint")
+    stages = report.workspace.stage_record("score").get("fingerprint") or report.workspace.stage_record("check").get(
+        "fingerprint"
+    )
     facts = [
         (say("cover.edition"), plain(report.parameters.edition_id)),
         (say("cover.status"), say(f"status.{report.status}")),
-        *[(say("cover.wave", wave=plain(name)), _tell_window(report, name)) for name in report.selection.get("wave", [])[:4]],
+        *[
+            (say("cover.wave", wave=plain(name)), _tell_window(report, name))
+            for name in report.selection.get("wave", [])[:4]
+        ],
     ]
     parameters = [(plain(name), plain(_write(value))) for name, value in report.parameters]
     stamp = [
@@ -57,8 +63,9 @@ def draw_head(report: Report) -> list[Shown]:
     )
     pieces = [draw_cover(cover, language=context.language)]
     if report.status != "done":
-        kind = "stop" if report.status == "stopped" else "hold"
-        pieces.append(draw_notice(kind, heading=say(f"notice.{report.status}"), body=_closed_lines(report), language=context.language))  # type: ignore[arg-type]
+        kind: NoticeKind = "stop" if report.status == "stopped" else "hold"
+        heading = say(f"notice.{report.status}")
+        pieces.append(draw_notice(kind, heading=heading, body=_closed_lines(report), language=context.language))
     return pieces
 
 
@@ -81,15 +88,23 @@ def _population(report: Report) -> dict[str, Any]:
     districts = getattr(report.parameters, "districts", None) or []
     names = [code_list("districts")[code] for code in districts]
     where = join(names) if names else say("population.all_districts")
-    return {"wave": plain(wave[0]), "label": plain(label) if label else say("population.sat_wave", wave=plain(wave[0])),
-            "where": where, "jenjang": plain(", ".join(jenjang)) if jenjang else say("population.all_jenjang")}
+    return {
+        "wave": plain(wave[0]),
+        "label": plain(label) if label else say("population.sat_wave", wave=plain(wave[0])),
+        "where": where,
+        "jenjang": plain(", ".join(jenjang)) if jenjang else say("population.all_jenjang"),
+    }
 
 
 def _tell_window(report: Report, wave: str) -> Text:
     window = report.workspace.declared.waves[wave].window
     if not window:
         return say("cover.no_window")
-    return say("cover.day", day=window[0]) if window[0] == window[1] else say("cover.window", first=window[0], last=window[1])
+    return (
+        say("cover.day", day=window[0])
+        if window[0] == window[1]
+        else say("cover.window", first=window[0], last=window[1])
+    )
 
 
 def _write(value: Any) -> str:
@@ -115,7 +130,9 @@ def gather_gates(gates: Sequence[Gate], *, most: int = 3) -> list[Gate]:
     for group in groups.values():
         shown = [gate.message for gate in group][: 1 if group[0].state == "OK" else most]
         more = [say("gate.more", n=len(group) - len(shown))] if len(group) > len(shown) else []
-        gathered.append(replace(group[0], message=join([*shown, *more], " "), scope={} if len(group) > 1 else group[0].scope))
+        gathered.append(
+            replace(group[0], message=join([*shown, *more], " "), scope={} if len(group) > 1 else group[0].scope)
+        )
     return gathered
 
 

@@ -5,9 +5,9 @@ The command line, the notebooks' parameters cells, `bgtk parameters` and the che
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from bgtk_lib.errors import ParameterError, Text
 from bgtk_lib.schema import districts as district_register
 from bgtk_lib.schema import tables
 from bgtk_lib.words import say
-from bgtk_lib.workspace import Workspace
+from bgtk_lib.workspace import Workspace, waves_by_phase
 from bgtk_lib.workspace.typed import Declared, declare, require_known
 
 Jenjang = Literal["PAUD", "SD", "SMP", "SMA", "SMK", "SLB", "PNF"]
@@ -123,7 +123,24 @@ REPORTS: dict[str, Report] = {
                 "reliability": {"assessment": "assessment"},
                 "items": {"assessment": "assessment"},
             },
-            rests_on=("C01", "C03", "C05", "C06", "C09", "D01", "D02", "D04", "D05", "D06", "D07", "D10", "D12", "E08", "I01", "P07"),
+            rests_on=(
+                "C01",
+                "C03",
+                "C05",
+                "C06",
+                "C09",
+                "D01",
+                "D02",
+                "D04",
+                "D05",
+                "D06",
+                "D07",
+                "D10",
+                "D12",
+                "E08",
+                "I01",
+                "P07",
+            ),
         ),
     )
 }
@@ -177,16 +194,21 @@ def _as_declared(report: Report, name: str, value: Any) -> Any:
         return value
     if name == "confidence" and not isinstance(value, bool):
         try:
-            return f"{float(value):.2f}"
+            written = f"{float(value):.2f}"
+            return written if float(written) == float(value) else str(value)  # 0.951 is not 0.95
         except (TypeError, ValueError):
             return value
     if str(field.annotation).startswith("list") and isinstance(value, str):
         return [part.strip() for part in value.strip("[] ").split(",") if part.strip()]
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) and field.annotation is str else value
+    return (
+        str(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and field.annotation is str
+        else value
+    )
 
 
 def _check_name(name: str, value: Any, workspace: Workspace) -> None:
-    known = {
+    known: dict[str, Iterable[str]] = {
         "wave": workspace.declared.waves,
         "waves": workspace.declared.waves,
         "wave_pre": workspace.declared.waves,
@@ -203,12 +225,12 @@ def _check_order(parameters: Change, workspace: Workspace) -> None:
     pre, post = (workspace.declared.waves[name] for name in (parameters.wave_pre, parameters.wave_post))
     if (pre.occasion, post.occasion) != ("pre", "post") or pre.phase != post.phase:
         pairs = ", ".join(f"{a} → {b}" for a, b in _possible_pairs(workspace))
-        raise ParameterError(say("parameter.order", pre=parameters.wave_pre, post=parameters.wave_post, pairs=pairs or "–"))
+        raise ParameterError(
+            say("parameter.order", pre=parameters.wave_pre, post=parameters.wave_post, pairs=pairs or "–")
+        )
 
 
 def _possible_pairs(workspace: Workspace) -> list[tuple[str, str]]:
-    from bgtk_lib.workspace import waves_by_phase
-
     return list(waves_by_phase(workspace.declared.waves))
 
 
@@ -216,21 +238,44 @@ def describe_parameters(report: Report, workspace: Workspace | None) -> list[dic
     """Return a report's parameters: name, type, default, allowed values and help, for a person and for `--json`."""
     rows = []
     for name, field in report.parameters.model_fields.items():
-        allowed = [str(value) for value in _literals(field.annotation)]
+        annotation, marks = _strip_optional(field.annotation, field.metadata)
+        allowed = [str(value) for value in _literals(annotation)]
         if workspace and name in ("wave", "waves", "wave_pre", "wave_post"):
             allowed = [*workspace.declared.waves]
         elif workspace and name == "assessment":
             allowed = [*workspace.assessments]
         elif name == "districts":
             allowed = [*district_register().index]
-        limits = [f"{type(m).__name__.lower()} {getattr(m, 'ge', getattr(m, 'le', ''))}" for m in field.metadata if hasattr(m, "ge") or hasattr(m, "le")]
+        limits = [
+            f"{type(m).__name__.lower()} {getattr(m, 'ge', getattr(m, 'le', ''))}"
+            for m in marks
+            if hasattr(m, "ge") or hasattr(m, "le")
+        ]
         default = None if field.is_required() else field.get_default()
-        kind = "list" if str(field.annotation).startswith("list") else getattr(field.annotation, "__name__", "str")
-        rows.append({
-            "name": name, "type": "choice" if kind == "Literal" else kind, "required": field.is_required(),
-            "default": default, "allowed": allowed or limits, "help": say(f"parameter.help.{name}"),
-        })
+        kind = "list" if str(annotation).startswith("list") else getattr(annotation, "__name__", "str")
+        rows.append(
+            {
+                "name": name,
+                "type": "choice" if kind == "Literal" else kind,
+                "required": field.is_required(),
+                "default": default,
+                "allowed": allowed or limits,
+                "help": say(f"parameter.help.{name}"),
+            }
+        )
     return rows
+
+
+def _strip_optional(annotation: Any, marks: list[Any]) -> tuple[Any, list[Any]]:
+    """Return a declared type without the None it may be, and its limits: of ``Annotated[int, Field(ge=1)] | None`` int, [≥ 1]."""
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    if type(None) not in get_args(annotation) or len(parts) != 1:
+        return annotation, marks
+    inner = parts[0]
+    if get_origin(inner) is not Annotated:
+        return inner, marks
+    bare, *notes = get_args(inner)
+    return bare, [*marks, *(limit for note in notes for limit in note.metadata)]
 
 
 def _literals(annotation: Any) -> list[Any]:

@@ -53,14 +53,16 @@ class Report:
     parameters: Common
     workspace: Workspace
     figures: list[Figure] = field(default_factory=list)
-    _flow: Flow = Flow(())
+    _flow: Flow = field(default_factory=lambda: Flow(()))
 
     @cached_property
     def selection(self) -> dict[str, list[str]]:
         """What the parameters select, by the names that gates' scopes use."""
         found: dict[str, list[str]] = {}
         for name, value in self.parameters:
-            values = [str(one) for one in value] if isinstance(value, list) else [str(value)] if value is not None else []
+            values = (
+                [str(one) for one in value] if isinstance(value, list) else [str(value)] if value is not None else []
+            )
             if values and name in ("assessment", "wave_pre", "wave_post"):
                 found[name] = values
             if values and name in ("wave", "waves", "wave_pre", "wave_post"):
@@ -96,7 +98,11 @@ class Report:
     def marks(self) -> list[str]:
         """What stands on every page and in every figure: the synthetic mark; DRAF where a gate holds."""
         marks = [SYNTHETIC_MARK] if self.workspace.declared.data_kind == "synthetic" else []
-        return [*marks, DRAFT_MARK] if any(g.state == "HOLD" and g.closed for g in self._resting(self.declaration.rests_on)) else marks
+        return (
+            [*marks, DRAFT_MARK]
+            if any(g.state == "HOLD" and g.closed for g in self._resting(self.declaration.rests_on))
+            else marks
+        )
 
     def _resting(self, codes: Sequence[str]) -> list[Gate]:
         return [gate for gate in self.gates if gate.code in codes]
@@ -157,7 +163,13 @@ class Report:
         codes = sorted({gate.code for gate in self._stopping(figure)})
         if not codes:
             return figure
-        return replace(figure, value=Withheld(say("withheld.gate", codes=", ".join(codes)), kind="gate"), low=None, high=None, se=None)
+        return replace(
+            figure,
+            value=Withheld(say("withheld.gate", codes=", ".join(codes)), kind="gate"),
+            low=None,
+            high=None,
+            se=None,
+        )
 
     def _tell_stop(self, codes: Sequence[str]) -> Shown:
         gates = [gate for gate in self._resting(codes) if gate.state == "STOP"]
@@ -206,7 +218,12 @@ class Report:
         """Return the flow of sittings: received → valid."""
         reasons = {str(reason): int(n) for reason, n in session["reason"].dropna().value_counts().items()}
         valid = int(session["reason"].isna().sum())
-        return Flow((FlowStep(state="received", n=len(session)), FlowStep(state="valid", n=valid, set_aside=len(session) - valid, reasons=reasons)))
+        return Flow(
+            (
+                FlowStep(state="received", n=len(session)),
+                FlowStep(state="valid", n=valid, set_aside=len(session) - valid, reasons=reasons),
+            )
+        )
 
     def show_rows(self) -> None:
         """Show received = accepted + set aside for every table of the workspace."""
@@ -214,23 +231,37 @@ class Report:
         few = rows["set_aside"].between(1, self.parameters.min_cell - 1)
         said = [publish_count(int(n), self.plan) for n in rows["set_aside"]]
         floor = rows["received"] - self.parameters.min_cell + 1
-        kept = [say("rows.at_least", n=int(low)) if hide else say("count.exact", n=int(n))
-                for hide, low, n in zip(few, floor, rows["accepted"], strict=True)]
-        self.show(Released(frame=rows[["table", "received"]].assign(set_aside_said=said, accepted_said=kept)), draw_row_account)
+        kept = [
+            say("rows.at_least", n=int(low)) if hide else say("count.exact", n=int(n))
+            for hide, low, n in zip(few, floor, rows["accepted"], strict=True)
+        ]
+        frame = rows[["table", "received"]].copy()
+        frame["set_aside_said"] = pd.Series(said, index=frame.index, dtype=object)
+        frame["accepted_said"] = pd.Series(kept, index=frame.index, dtype=object)
+        self.show(Released(frame=frame), draw_row_account)
 
     def inventory(self) -> Released:
         """Return the sources with their files, rows and the first digits of their hash."""
         rows = []
         for source in self.workspace.stage_record("ingest")["sources"]:
             digest = hash_content([entry["sha256"] for entry in source["files"]])[:12]
-            rows.append({"source": source["name"], "files": len(source["files"]), "rows": source["received"], "sha256": digest})
+            rows.append(
+                {"source": source["name"], "files": len(source["files"]), "rows": source["received"], "sha256": digest}
+            )
         return Released(frame=pd.DataFrame(rows))
 
     def tell_clusters(self, change: Change | Withheld) -> Shown:
         """Say what was taken as observed independently, and why where it is no school."""
         if isinstance(change, Withheld):
             return draw_prose([change.reason], language=self.context.language)
-        lines = [say(f"clusters.{change.cluster}", n=change.n_clusters, effective=change.n_clusters_effective, reason=change.cluster_reason or plain(""))]
+        lines = [
+            say(
+                f"clusters.{change.cluster}",
+                n=change.n_clusters,
+                effective=change.n_clusters_effective,
+                reason=change.cluster_reason or plain(""),
+            )
+        ]
         if change.strata_merged:
             lines.append(say("clusters.merged", n=change.strata_merged))
         if change.n_without_cluster >= self.parameters.min_cell and change.cluster != "none":
@@ -263,7 +294,10 @@ class Report:
         return {
             "report": self.declaration.name,
             "parameters": self.parameters.model_dump(mode="json"),
-            "flow": [{"state": s.state, "n": s.n, "set_aside": s.set_aside, "reasons": dict(s.reasons)} for s in self._flow.steps],
+            "flow": [
+                {"state": s.state, "n": s.n, "set_aside": s.set_aside, "reasons": dict(s.reasons)}
+                for s in self._flow.steps
+            ],
             "gates": gates,
             "figures": [figure.as_json() for figure in self.figures],
         }
@@ -288,7 +322,11 @@ class Report:
     def why(self) -> Text:
         """Return the closed gates it rests on in words; empty where there is none."""
         closed = [g for g in self._resting(self.declaration.rests_on) if g.closed]
-        return join([Text(id=f"{g.code}: {g.message.id}", en=f"{g.code}: {g.message.en}") for g in closed], " ") if closed else plain("")
+        return (
+            join([Text(id=f"{g.code}: {g.message.id}", en=f"{g.code}: {g.message.en}") for g in closed], " ")
+            if closed
+            else plain("")
+        )
 
 
 def open_report(name: str, variables: Mapping[str, Any]) -> Report:
@@ -327,7 +365,9 @@ def read_attendance(workspace: Workspace, table: str) -> pd.DataFrame:
     if "district" not in frame:
         frame["district"] = None
     frame["district"] = place_sessions(frame, school)
-    frame["jenjang"] = frame["npsn"].map(school.set_index("npsn")["jenjang"]).astype("str") if school is not None else None
+    frame["jenjang"] = (
+        frame["npsn"].map(school.set_index("npsn")["jenjang"]).astype("str") if school is not None else None
+    )
     if table == "session":
         frame["assessment"] = frame["form_id"].map({f: form.assessment for f, form in workspace.declared.forms.items()})
         aside = workspace.read_derived("set_aside")
@@ -348,7 +388,12 @@ def count_answer_states(workspace: Workspace) -> pd.DataFrame:
     form = answers["session_id"].map(place["form_id"]).astype("str")
     wave = answers["session_id"].map(place["wave"]).astype("str")
     if register is not None:
-        position = answers["item_id"].astype("str").map(register.drop_duplicates("item_id").set_index("item_id")["position"]).astype(float)
+        position = (
+            answers["item_id"]
+            .astype("str")
+            .map(register.drop_duplicates("item_id").set_index("item_id")["position"])
+            .astype(float)
+        )
     else:
         position = answers["item_id"].cat.codes.astype(float) + 1
     last = position.groupby(form).transform("max")

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextvars import Context
 from dataclasses import dataclass
@@ -32,11 +32,9 @@ from bgtk_lib.engine.parameters import REPORTS, Common, check_parameters, find_r
 from bgtk_lib.engine.parameters import Report as Declaration  # noqa: E402
 from bgtk_lib.engine.report import ORDER, Report, read_attendance  # noqa: E402
 from bgtk_lib.errors import BgtkError, ParameterError, StageError, Text  # noqa: E402
-from bgtk_lib.words import SYNTHETIC_MARK, say  # noqa: E402
+from bgtk_lib.words import SYNTHETIC_MARK, Tell, say, silent  # noqa: E402
 from bgtk_lib.workspace import Workspace  # noqa: E402
 from bgtk_lib.workspace.store import read_json, replacing, write_json, write_text  # noqa: E402
-
-Tell = Callable[[Text], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +93,12 @@ def list_wishes(workspace: Workspace, *, edition: str | None = None, language: s
 
 
 def wish_for(
-    workspace: Workspace, name: str, values: Mapping[str, Any], *, edition: str | None = None, language: str | None = None
+    workspace: Workspace,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    edition: str | None = None,
+    language: str | None = None,
 ) -> Wish:
     """Return one report to make; its parameters are checked here, before any kernel starts."""
     given = dict(values)
@@ -120,7 +123,14 @@ def check_counts(workspace: Workspace, wishes: Iterable[Wish]) -> None:
         table = "pairs" if wish.report.name == "change" else "session"
         rows = Report(wish.report, wish.parameters, workspace).read(table)
         if 0 <= rows["pid"].nunique() < wish.parameters.min_cell:
-            raise ParameterError(say("parameter.too_few", report=wish.report.name, min_cell=wish.parameters.min_cell, filter=", ".join(narrowed)))
+            raise ParameterError(
+                say(
+                    "parameter.too_few",
+                    report=wish.report.name,
+                    min_cell=wish.parameters.min_cell,
+                    filter=", ".join(narrowed),
+                )
+            )
 
 
 def lay_plan(workspace: Workspace, wishes: Sequence[Wish]) -> None:
@@ -153,7 +163,7 @@ def _tables_of(workspace: Workspace, wish: Wish) -> dict[str, pd.Series[int]]:
 
 
 def make_reports(
-    workspace: Workspace, wishes: Sequence[Wish], tell: Tell = lambda text: None, *, executor: Executor | None = None
+    workspace: Workspace, wishes: Sequence[Wish], tell: Tell = silent, *, executor: Executor | None = None
 ) -> list[Made]:
     """Make reports; one that fails never stops the rest. The index is made anew after all.
 
@@ -187,7 +197,7 @@ def _make_or_fail(workspace: Workspace, wish: Wish) -> Made:
         made = make_report(workspace, wish, folder)
     except BgtkError as error:
         made = Made(wish=wish, status="failed", page=None, reason=error.text)
-    except Exception as error:  # the rest must go on; the reason stands in the index, without values
+    except Exception as error:  # noqa: BLE001 - the rest must go on; the reason stands in the index, without values
         made = Made(wish=wish, status="failed", page=None, reason=say("report.failed", kind=type(error).__name__))
     report = Report(wish.report, wish.parameters, workspace)
     entry = {
@@ -200,7 +210,9 @@ def _make_or_fail(workspace: Workspace, wish: Wish) -> Made:
         "districts": ", ".join(getattr(wish.parameters, "districts", [])),
         "language": wish.parameters.language,
         "gates": sorted({g.code for g in report.gates if g.closed and g.code in wish.report.rests_on}),
-        "href": made.page.relative_to(workspace.root / "reports" / wish.parameters.edition_id).as_posix() if made.page else None,
+        "href": made.page.relative_to(workspace.root / "reports" / wish.parameters.edition_id).as_posix()
+        if made.page
+        else None,
     }
     write_json(folder.parent / f"{folder.name}.entry.json", entry)
     return made
@@ -224,13 +236,20 @@ def make_report(workspace: Workspace, wish: Wish, folder: Path) -> Made:
         If the notebook failed or did not write its results: then there is no HTML.
     """
     with replacing(folder) as making:
-        notebook = _execute(workspace, wish, making)
+        notebook = _execute(wish, making)
         results, passport = read_json(making / "results.json"), read_json(making / "passport.json")
         if results is None or passport is None:
             raise StageError(say("report.unfinished", report=wish.report.name))
         report = Report(wish.report, wish.parameters, workspace)
         title = name_report(report).said(wish.parameters.language)
-        page = render_page(notebook, language=wish.parameters.language, title=title, passport=passport, results=results, marks=report.marks)
+        page = render_page(
+            notebook,
+            language=wish.parameters.language,
+            title=title,
+            passport=passport,
+            results=results,
+            marks=report.marks,
+        )
         write_text(making / "report.html", page)
     reason = report.why() if report.status != "done" else None
     return Made(wish=wish, status=report.status, page=folder / "report.html", reason=reason)
@@ -251,7 +270,7 @@ class IpcKernelManager(AsyncKernelManager):
         shutil.rmtree(Path(self.connection_file).parent, ignore_errors=True)
 
 
-def _execute(workspace: Workspace, wish: Wish, folder: Path) -> Any:
+def _execute(wish: Wish, folder: Path) -> Any:
     """Return the executed notebook; Papermill writes it into the folder too.
 
     The notebook runs in the folder it fills: there it finds its order (`wanted.json`), and the workspace above it.
@@ -270,7 +289,9 @@ def _execute(workspace: Workspace, wish: Wish, folder: Path) -> Any:
             shutdown_kernel="immediate",
         )
     except papermill.exceptions.PapermillExecutionError as error:
-        raise StageError(say("report.cell_failed", kind=error.ename, cell=error.cell_index, report=wish.report.name)) from error
+        raise StageError(
+            say("report.cell_failed", kind=error.ename, cell=error.cell_index, report=wish.report.name)
+        ) from error
     finally:
         (folder / ORDER).unlink(missing_ok=True)
         ensure_event_loop().close()  # made for this report's context by the kernel's client, which leaves it open
@@ -289,13 +310,17 @@ def write_index(workspace: Workspace, edition: str) -> Path:
     entries = []
     for path in sorted(folder.glob("*/*.entry.json")):
         entry = read_json(path)
-        words = {"title": Text(**entry["title"]), "report_name": find_report(entry["report"]).title}
+        words: dict[str, Text | None] = {
+            "title": Text(**entry["title"]),
+            "report_name": find_report(entry["report"]).title,
+        }
         words["reason"] = Text(**entry["reason"]) if entry["reason"] else None
         entries.append({**entry, **words, "made": None})
     order = [*REPORTS]
     entries.sort(key=lambda e: (order.index(e["report"]), e["waves"], e["assessment"]))
     synthetic = workspace.declared.data_kind == "synthetic"
-    page = render_index(entries, edition=edition, language=workspace.language, marks=[SYNTHETIC_MARK] if synthetic else [])
+    page = render_index(
+        entries, edition=edition, language=workspace.language, marks=[SYNTHETIC_MARK] if synthetic else []
+    )
     write_text(folder / "index.html", page)
     return folder / "index.html"
-

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bgtk_lib.errors import LinkageError, ParameterError, Text
+from bgtk_lib.errors import LinkageError, ParameterError
+from bgtk_lib.ingest.answers import join_answers
 from bgtk_lib.ingest.dapodik_json import extract_dapodik
 from bgtk_lib.ingest.extract import Extract, set_aside
 from bgtk_lib.ingest.identity import hash_value, open_key, resolve_persons
 from bgtk_lib.ingest.mapping import Mapping
-from bgtk_lib.ingest.table import concat_categories, extract_table
+from bgtk_lib.ingest.table import extract_table
 from bgtk_lib.schema import conform, tables
-from bgtk_lib.words import say
+from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.declaration import Source
 from bgtk_lib.workspace.store import replacing, write_json, write_table
 from bgtk_lib.workspace.typed import declare, read_yaml
 
-Tell = Callable[[Text], None]
 
-
-def run_ingest(workspace: Workspace, tell: Tell = lambda text: None) -> dict[str, Any]:
+def run_ingest(workspace: Workspace, tell: Tell = silent) -> dict[str, Any]:
     """Read every source of a workspace into `data/canonical`.
 
     Parameters
@@ -51,21 +49,26 @@ def run_ingest(workspace: Workspace, tell: Tell = lambda text: None) -> dict[str
     key = open_key(workspace)
     extracts: dict[str, Extract] = {}
     positions: dict[tuple[str, int], str] = {}
-    registers_first = sorted(workspace.declared.sources, key=lambda s: getattr(mappings.get(s.name), "table", "") != "form_item")
+    registers_first = sorted(
+        workspace.declared.sources, key=lambda s: getattr(mappings.get(s.name), "table", "") != "form_item"
+    )
     for source in registers_first:
         tell(say("progress.reading", source=source.name))
         files = workspace.files_of(source)
         if source.adapter == "dapodik_json":
             extract = extract_dapodik(source, files)
         else:
-            extract = extract_table(source, files, mappings[source.name], positions)
+            extract = extract_table(source, files, mapping=mappings[source.name], positions=positions)
         extracts[source.name] = extract
         if extract.table == "form_item":
             rows = extract.frame[["form_id", "position", "item_id"]].itertuples(index=False)
             positions |= {(form, int(position)): item for form, position, item in rows}
     tell(say("progress.resolving"))
     extracts, several = _name_persons(extracts, key, workspace.secrets / "ledger.parquet")
-    with replacing(workspace.folder("canonical")) as making, replacing(workspace.folder("quarantine") / "ingest") as aside:
+    with (
+        replacing(workspace.folder("canonical")) as making,
+        replacing(workspace.folder("quarantine") / "ingest") as aside,
+    ):
         record = _write_tables(extracts, making, aside)
         write_table(making, "identity_conflict", pd.DataFrame({"pid": pd.array(sorted(several), dtype="str")}))
         record["fingerprint"] = workspace.fingerprint("ingest")  # after the key was made
@@ -90,7 +93,7 @@ def _name_persons(extracts: dict[str, Extract], key: bytes, ledger: Path) -> tup
     for name, extract in with_persons.items():
         frame = extract.frame.copy()
         if len(frame):
-            frame["pid"] = resolved.pids.loc[name].to_numpy()
+            frame["pid"] = resolved.pids.loc[[name]].to_numpy()
         else:
             frame["pid"] = pd.array([], dtype="str")
         if "birth_hmac" in frame:
@@ -121,9 +124,13 @@ def _write_tables(extracts: dict[str, Extract], making: Path, aside_folder: Path
         sources.append({"name": name, "table": extract.table, "wave": _wave_of(frame), "files": extract.files})
         sources[-1] |= {"received": extract.received, "accepted": len(frame), "aside": reasons, **extract.facts}
     for table, parts in by_table.items():
-        joined = concat_categories(parts) if table == "answer" else pd.concat(parts, ignore_index=True)
+        joined = join_answers(parts) if table == "answer" else pd.concat(parts, ignore_index=True)
         write_table(making, table, joined)
-    write_table(aside_folder.parent, aside_folder.name, pd.concat(aside, ignore_index=True)[["table", "source", "row", "reason"]])
+    write_table(
+        aside_folder.parent,
+        aside_folder.name,
+        pd.concat(aside, ignore_index=True)[["table", "source", "row", "reason"]],
+    )
     return {"stage": "ingest", "sources": sources}
 
 
@@ -140,5 +147,5 @@ def _drop_key_twice(extract: Extract, seen: set[Any]) -> tuple[pd.DataFrame, pd.
 
 
 def _wave_of(frame: pd.DataFrame) -> str | None:
-    waves = frame["wave"].dropna().unique() if "wave" in frame else []
+    waves = list(frame["wave"].dropna().unique()) if "wave" in frame else []
     return str(waves[0]) if len(waves) == 1 else None

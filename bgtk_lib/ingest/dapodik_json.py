@@ -46,7 +46,8 @@ def extract_dapodik(source: Source, files: list[Path]) -> Extract:
     answers = [(path, _read_rows(path)) for path in files]
     rows = [{**row, "_npsn": path.stem} for path, found in answers for row in found]
     inventory: list[dict[str, object]] = [
-        {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "rows": len(found)} for path, found in answers
+        {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "rows": len(found)}
+        for path, found in answers
     ]
     raw = pd.DataFrame(rows).astype(object)
     teachers, schools = "ptk_id" in raw, "bentuk_pendidikan_id_str" in raw
@@ -64,7 +65,10 @@ def extract_dapodik(source: Source, files: list[Path]) -> Extract:
     else:
         codes = raw["kode_wilayah"].astype("str")
         outside = frame["district"].isna() & ~codes.str.startswith("12")
-        facts["unknown_districts"] = {f"Dapodik {code}": int(n) for code, n in codes[frame["district"].isna() & ~outside].str[:4].value_counts().items()}
+        facts["unknown_districts"] = {
+            f"Dapodik {code}": int(n)
+            for code, n in codes[frame["district"].isna() & ~outside].str[:4].value_counts().items()
+        }
         facts["other_province"] = int(outside.sum())
     gone = pd.concat(aside, ignore_index=True).drop_duplicates("row")
     frame["row"] = frame.index
@@ -96,8 +100,8 @@ def _text(raw: pd.DataFrame, name: str) -> pd.Series[str]:
 def _read_teachers(raw: pd.DataFrame, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return teachers and their identifiers; `birth_hmac` holds the date itself until the caller has hashed it."""
     written = pd.DataFrame({kind: _text(raw, kind) for kind in ("nuptk", "nip", "nik")})
-    shapes = {kind: shape_of_ids(written[kind], kind) for kind in written}
-    ids = pd.DataFrame({kind: written[kind].where(shapes[kind] == "ok") for kind in written})
+    shapes = {str(kind): shape_of_ids(written[kind], str(kind)) for kind in written}
+    ids = pd.DataFrame({kind: written[kind].where(shape == "ok") for kind, shape in shapes.items()})
     birth = _text(raw, "tanggal_lahir")
     employment = _text(raw, "status_kepegawaian_id").map(EMPLOYMENT).fillna("lainnya")
     checkable = ids["nip"].notna() & employment.isin(HOLDS_NIP) & birth.notna()

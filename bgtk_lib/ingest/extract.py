@@ -75,4 +75,6 @@ def count_values(values: pd.Series[str], most: int = 20) -> dict[str, int]:
 
 def set_aside(rows: pd.Series[int] | pd.Index[int], reason: str) -> pd.DataFrame:
     """Return rows with the one reason why they are not used."""
-    return pd.DataFrame({"row": pd.array(list(rows), dtype="int64"), "reason": pd.array([reason] * len(rows), dtype="str")})
+    return pd.DataFrame(
+        {"row": pd.array(list(rows), dtype="int64"), "reason": pd.array([reason] * len(rows), dtype="str")}
+    )

@@ -111,7 +111,9 @@ def resolve_persons(ids: pd.DataFrame, *, key: bytes, ledger: Path) -> Resolved:
     fresh = of_ids[~of_ids.index.isin(of_known.index)].map(lambda code: _name_person(key, code))
     pid_of = pd.concat([of_known, fresh])
     pids = pd.Series(component[:n_rows]).map(pid_of).astype("str")
-    frame = long.assign(component=component[long["row"].to_numpy()])[["component", "id_kind", "id_hmac"]].drop_duplicates()
+    frame = long.assign(component=component[long["row"].to_numpy()])[
+        ["component", "id_kind", "id_hmac"]
+    ].drop_duplicates()
     crowded = frame.groupby(["component", "id_kind"]).size()
     several = {str(pid_of[c]) for c in crowded[crowded > 1].index.get_level_values(0)}
     kinds = pd.concat([long[["id_kind", "id_hmac"]], known[["id_kind", "id_hmac"]]]).drop_duplicates("id_hmac")

@@ -87,8 +87,12 @@ class Mapping(Declared):
     columns: dict[str, Annotated[FieldMap, BeforeValidator(_column)]]
     test_account: TestAccount | None = None
     answers: Answers | None = None
-    skip_where_blank: list[str] = Field(default=[], description="source columns; a row blank in all of them is no record")
-    skip_values: dict[str, list[str]] = Field(default={}, description="source column → values of rows that are no record")
+    skip_where_blank: list[str] = Field(
+        default=[], description="source columns; a row blank in all of them is no record"
+    )
+    skip_values: dict[str, list[str]] = Field(
+        default={}, description="source column → values of rows that are no record"
+    )
 
     @model_validator(mode="after")
     def _fits_its_table(self) -> Mapping:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,15 @@ from bgtk_lib.findings import Gate
 from bgtk_lib.quality import gates as judge
 from bgtk_lib.quality.rules import build_rules
 from bgtk_lib.schema import tables
-from bgtk_lib.words import say
+from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import read_table, replacing, write_json, write_table
 
-Tell = Callable[[Text], None]
 MOST_ROWS_FOR_SUITES = 1_000_000
 REASONS = {"required": "no_value", "key": "key_twice", "order": "ends_before_start"}
 
 
-def run_check(workspace: Workspace, tell: Tell = lambda text: None) -> list[Gate]:
+def run_check(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
     """Check the canonical tables; write verdicts, rows set aside and gates to `data/derived`.
 
     Parameters
@@ -53,11 +52,17 @@ def run_check(workspace: Workspace, tell: Tell = lambda text: None) -> list[Gate
     gates = _judge_sources(record["sources"], workspace)
     if session is not None:
         session = session.assign(district=place_sessions(session, found.get("school")), reported=session["district"])
-        session["assessment"] = session["form_id"].map({f: form.assessment for f, form in workspace.declared.forms.items()})
-        chosen, repeated = _choose_sessions(session, workspace, gone=set(aside.loc[aside["table"] == "session", "position"]))
+        session["assessment"] = session["form_id"].map(
+            {f: form.assessment for f, form in workspace.declared.forms.items()}
+        )
+        chosen, repeated = _choose_sessions(
+            session, workspace, gone=set(aside.loc[aside["table"] == "session", "position"])
+        )
         aside = pd.concat([aside, chosen], ignore_index=True)
-        gates += _judge_sessions(session, repeated, found, record["sources"], workspace)
-    gates += judge.judge_governance(workspace.declared.governance, workspace.declared.data_kind, workspace.rules.reference_date)
+        gates += _judge_sessions(session, repeated, found=found, sources=record["sources"], workspace=workspace)
+    gates += judge.judge_governance(
+        workspace.declared.governance, workspace.declared.data_kind, workspace.rules.reference_date
+    )
     with replacing(workspace.folder("derived")) as making:
         write_table(making, "rules", pd.concat([verdicts, answers], ignore_index=True))
         write_table(making, "set_aside", aside)
@@ -66,7 +71,11 @@ def run_check(workspace: Workspace, tell: Tell = lambda text: None) -> list[Gate
 
 
 def _record(workspace: Workspace, gates: list[Gate]) -> dict[str, Any]:
-    return {"stage": "check", "fingerprint": workspace.fingerprint("check"), "gates": [write_gate(gate) for gate in gates]}
+    return {
+        "stage": "check",
+        "fingerprint": workspace.fingerprint("check"),
+        "gates": [write_gate(gate) for gate in gates],
+    }
 
 
 def write_gate(gate: Gate) -> dict[str, Any]:
@@ -88,7 +97,9 @@ def place_sessions(session: pd.DataFrame, school: pd.DataFrame | None) -> pd.Ser
     return session["npsn"].map(school.set_index("npsn")["district"]).fillna(session["district"]).astype("str")
 
 
-def _check_tables(found: dict[str, pd.DataFrame], workspace: Workspace, tell: Tell) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _check_tables(
+    found: dict[str, pd.DataFrame], workspace: Workspace, tell: Tell
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the verdicts of every table's suite, and the positions that a critical rule sets aside."""
     from bgtk_lib.quality.suite import check_rows  # loads Great Expectations, which takes seconds
 
@@ -106,7 +117,9 @@ def _check_tables(found: dict[str, pd.DataFrame], workspace: Workspace, tell: Te
         if "form_id" in frame.columns and name == "session":
             strangers = np.flatnonzero(~frame["form_id"].isin([*workspace.declared.forms]))
             aside.append(pd.DataFrame({"table": name, "position": strangers, "reason": "unknown_form"}))
-    empty = pd.DataFrame({"table": pd.array([], dtype="str"), "position": np.array([], dtype=int), "reason": pd.array([], dtype="str")})
+    empty = pd.DataFrame(
+        {"table": pd.array([], dtype="str"), "position": np.array([], dtype=int), "reason": pd.array([], dtype="str")}
+    )
     joined = pd.concat([empty, *aside], ignore_index=True).drop_duplicates(["table", "position"])
     return pd.concat(verdicts, ignore_index=True), joined
 
@@ -131,7 +144,9 @@ def _check_answers(workspace: Workspace) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rule", "severity", "items", "passes", "fails", "missing", "error", "table"])
 
 
-def _choose_sessions(session: pd.DataFrame, workspace: Workspace, *, gone: set[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _choose_sessions(
+    session: pd.DataFrame, workspace: Workspace, *, gone: set[int]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the sessions set aside by rule (trial accounts, outside the wave's days, other attempts), and the repeats.
 
     Returns
@@ -156,12 +171,16 @@ def _choose_sessions(session: pd.DataFrame, workspace: Workspace, *, gone: set[i
         reasons[left.index[left.duplicated(by_person, keep=False)]] = "attempts_unresolved"
     else:
         late = rules.attempts == "last_complete"
-        ordered = left.assign(order=left["attempt"].fillna(1).astype(float) * (-1 if late else 1), worse=~left["complete"])
+        ordered = left.assign(
+            order=left["attempt"].fillna(1).astype(float) * (-1 if late else 1), worse=~left["complete"]
+        )
         ordered = ordered.sort_values(["worse", "order", "start"], ascending=[True, True, not late], kind="stable")
         reasons[ordered.index[ordered.duplicated(by_person)]] = "other_attempt"
     reasons = reasons.dropna()
     positions = session.index.get_indexer(reasons.index)
-    return pd.DataFrame({"table": "session", "position": positions, "reason": reasons.astype("str").to_numpy()}), repeated
+    return pd.DataFrame(
+        {"table": "session", "position": positions, "reason": reasons.astype("str").to_numpy()}
+    ), repeated
 
 
 def _find_complete(session: pd.DataFrame, workspace: Workspace, share: float) -> pd.Series[bool]:
@@ -186,6 +205,7 @@ def _judge_sources(sources: list[dict[str, Any]], workspace: Workspace) -> list[
 def _judge_sessions(
     session: pd.DataFrame,
     repeated: pd.DataFrame,
+    *,
     found: dict[str, pd.DataFrame],
     sources: list[dict[str, Any]],
     workspace: Workspace,

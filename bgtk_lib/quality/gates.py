@@ -146,7 +146,9 @@ def judge_trial_accounts(sources: Iterable[Mapping[str, Any]], rules: Rules) -> 
     return gates or [_gate("D07", "UNKNOWN")]
 
 
-def judge_districts(sources: Iterable[Mapping[str, Any]], session: pd.DataFrame, school: pd.DataFrame | None) -> list[Gate]:
+def judge_districts(
+    sources: Iterable[Mapping[str, Any]], session: pd.DataFrame, school: pd.DataFrame | None
+) -> list[Gate]:
     """D08: a district nobody knows, or four digits whose system is not declared: STOP. NPSN says otherwise > 2 %: HOLD."""
     gates = []
     for source in sources:
@@ -183,7 +185,9 @@ def judge_province(sources: Iterable[Mapping[str, Any]]) -> list[Gate]:
     return gates or [_gate("E08", "OK")]
 
 
-def judge_frame(session: pd.DataFrame, teacher: pd.DataFrame | None, school: pd.DataFrame | None, rules: Rules) -> list[Gate]:
+def judge_frame(
+    session: pd.DataFrame, teacher: pd.DataFrame | None, school: pd.DataFrame | None, rules: Rules
+) -> list[Gate]:
     """D09: madrasah or other staff among the teachers. STOP for coverage unless declared."""
     if school is None and teacher is None:
         return [_gate("D09", "UNKNOWN")]
@@ -214,14 +218,14 @@ def judge_totals(session: pd.DataFrame, totals: pd.DataFrame, waves: Iterable[st
     for wave, register in totals.groupby("wave"):
         here = session[session["wave"] == wave]
         off = []
-        for entry in register.itertuples():
+        for entry in register.to_dict("records"):
             cell = here
-            if entry.district:
-                cell = cell[cell["district"] == entry.district]
-            if entry.subject:
-                cell = cell[cell["assessment"] == entry.subject]
+            if entry["district"]:
+                cell = cell[cell["district"] == entry["district"]]
+            if entry["subject"]:
+                cell = cell[cell["assessment"] == entry["subject"]]
             counted = cell["pid"].nunique()
-            if abs(counted - entry.n) > float(entry.tolerance) * float(entry.n):
+            if abs(counted - entry["n"]) > float(entry["tolerance"]) * float(entry["n"]):
                 off.append((entry, counted))
         whole = register[(register["district"] == "") & (register["subject"] == "")]
         expected = int(whole["n"].iloc[0]) if len(whole) else int(register["n"].sum())

@@ -84,17 +84,21 @@ def check_rows(frame: pd.DataFrame, rules: Sequence[Rule]) -> tuple[pd.DataFrame
         if len(positions):
             failing[rule.name] = positions
     order = {rule.name: place for place, rule in enumerate(rules)}
-    table = pd.DataFrame(verdicts, columns=RESULT_COLUMNS).sort_values("rule", key=lambda s: s.map(order), ignore_index=True)
+    table = pd.DataFrame(verdicts, columns=RESULT_COLUMNS).sort_values(
+        "rule", key=lambda s: s.map(order), ignore_index=True
+    )
     return table, failing
 
 
 def _batch(frame: pd.DataFrame) -> Any:
     context = _context()
     source = context.data_sources.add_or_update_pandas("tables")
-    return source.add_dataframe_asset("table").add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    return (
+        source.add_dataframe_asset("table").add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    )
 
 
-def _expect(rule: Rule) -> Expectation:
+def _expect(rule: Rule) -> Expectation:  # noqa: PLR0911 - one return a kind of rule
     """Return the expectation that demands what a rule says."""
     expectations = _library().expectations
     shared: dict[str, Any] = {"meta": {"rule": rule.name}, "severity": rule.severity}
@@ -114,7 +118,9 @@ def _expect(rule: Rule) -> Expectation:
         case "key" if len(rule.columns) == 1:
             return expectations.ExpectColumnValuesToBeUnique(column=rule.columns[0], **shared)
         case "key":
-            return expectations.ExpectCompoundColumnsToBeUnique(column_list=list(rule.columns), ignore_row_if="never", **shared)
+            return expectations.ExpectCompoundColumnsToBeUnique(
+                column_list=list(rule.columns), ignore_row_if="never", **shared
+            )
         case "order":
             start, end = rule.columns
             pair = {"column_A": end, "column_B": start, "or_equal": True, "ignore_row_if": "either_value_is_missing"}

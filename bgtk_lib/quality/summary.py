@@ -104,4 +104,5 @@ def rate_blanks(states: pd.DataFrame, *, most: int = 8) -> pd.DataFrame:
         parts.append(here.assign(state=state, share=100 * here["n"].fillna(0) / here["answers"]))
     rates = pd.concat(parts, ignore_index=True)[["form", "state", "decile", "share", "answers"]]
     shown = rates.groupby("form")["share"].max().nlargest(most).index
-    return rates[rates["form"].isin(shown)].reset_index(drop=True)
+    rates = rates[rates["form"].isin(shown)]
+    return pd.DataFrame(rates).reset_index(drop=True)

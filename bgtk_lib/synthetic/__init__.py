@@ -5,13 +5,15 @@ Nothing downstream may treat them differently from real data; `data_kind: synthe
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from bgtk_lib.findings import GateState
 from bgtk_lib.synthetic.design import SCENARIOS, SIZES, Design
-from bgtk_lib.synthetic.exports import build_exports, write_exports
+from bgtk_lib.synthetic.exports import WORKSPACE, build_exports, write_exports
 from bgtk_lib.synthetic.faults import FAULTS, Fault, plant_faults
 from bgtk_lib.synthetic.province import ScorePairs, draw_pairs, draw_province
+from bgtk_lib.workspace.store import hash_content
 
 __all__ = [
     "FAULTS",
@@ -44,8 +46,12 @@ def write_demo(folder: Path, design: Design, *, faults: tuple[str, ...] = ()) ->
     """
     sound = build_exports(draw_province(design))
     spoiled = plant_faults(sound, faults, seed=design.seed)
-    told = {"truth.json": sound["truth.json"] | {"faults": list(faults)}}
-    write_exports(spoiled | told, Path(folder))
+    truth = sound["truth.json"] | {"faults": list(faults)}
+    # A name of its own, hence a key and a ledger of its own: persons whom a fault merges stay merged in the ledger.
+    workspace = spoiled[WORKSPACE] | {
+        "name": f"{spoiled[WORKSPACE]['name']}-{hash_content([asdict(design), faults])[:8]}"
+    }
+    write_exports(spoiled | {"truth.json": truth, WORKSPACE: workspace}, Path(folder))
 
 
 def expected_gates(faults: tuple[str, ...] = ()) -> dict[str, GateState]:

@@ -7,6 +7,7 @@ the same places to fill.
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 from datetime import date, datetime
 from functools import cache
 from importlib import resources
@@ -17,9 +18,36 @@ import yaml
 from bgtk_lib.errors import Language, Text
 
 MONTHS = {
-    "id": "Januari Februari Maret April Mei Juni Juli Agustus September Oktober November Desember".split(),
-    "en": "January February March April May June July August September October November December".split(),
+    "id": [
+        "Januari",
+        "Februari",
+        "Maret",
+        "April",
+        "Mei",
+        "Juni",
+        "Juli",
+        "Agustus",
+        "September",
+        "Oktober",
+        "November",
+        "Desember",
+    ],
+    "en": [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ],
 }
+Tell = Callable[[Text], None]
 SYNTHETIC_MARK = "DATA CONTOH BUATAN – BUKAN HASIL GURU LAMPUNG"
 
 
@@ -55,6 +83,11 @@ def say(key: str, **values: Any) -> Text:
     """
     both = sentences()[key]
     return Text(id=fill(both["id"], "id", **values), en=fill(both["en"], "en", **values))
+
+
+def silent(text: Text) -> None:
+    """Say nothing: for work whose progress nobody watches."""
+    del text
 
 
 def plain(text: str) -> Text:
@@ -96,8 +129,8 @@ class _Writer(string.Formatter):
         if hasattr(value, "item"):  # a NumPy scalar
             value = value.item()
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return super().format_field(value, format_spec)
+            return str(super().format_field(value, format_spec))
         if not format_spec:
             format_spec = ","
-        written = super().format_field(value, format_spec).replace("-", "−")
+        written = str(super().format_field(value, format_spec)).replace("-", "−")
         return written.translate(str.maketrans(",.", ".,")) if self.language == "id" else written

@@ -158,7 +158,9 @@ class Workspace:
         content: dict[str, Any] = {"code": code_fingerprint(), "libraries": library_versions(), "stage": stage}
         content["declared"] = self.declared.model_dump(mode="json", exclude={"reports", "language", "expected_gates"})
         if stage == "ingest":
-            content["inputs"] = {s.name: [hash_files([f], base=f.parent) for f in self.files_of(s)] for s in self.declared.sources}
+            content["inputs"] = {
+                s.name: [hash_files([f], base=f.parent) for f in self.files_of(s)] for s in self.declared.sources
+            }
             mappings = self.folder("mappings").glob("*.yaml")
             content["mappings"] = hash_files(mappings, base=self.folder("mappings"))
             content["key"] = (read_json(self.folder("identity.json")) or {}).get("key_fingerprint")

@@ -91,7 +91,7 @@ class ReportPlan(Declared):
 
     report: str
     parameters: dict[str, Any] = {}
-    grid: dict[str, list[Any]] = {}
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
 
 
 class WorkspaceDeclaration(Declared):

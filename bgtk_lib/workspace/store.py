@@ -33,10 +33,15 @@ def replacing(folder: Path) -> Iterator[Path]:
     try:
         yield making
         old = making.with_name(making.name + "-old")
+        making.chmod(0o755)
         if folder.exists():
             folder.rename(old)
-        making.chmod(0o755)
-        making.rename(folder)
+        try:
+            making.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(making, ignore_errors=True)
@@ -49,17 +54,19 @@ def write_text(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except BaseException:
         with suppress(OSError):
-            os.unlink(name)
+            Path(name).unlink()
         raise
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with sorted keys, whole or not at all."""
-    write_text(path, json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False, default=str) + "\n")
+    write_text(
+        path, json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False, default=str) + "\n"
+    )
 
 
 def read_json(path: Path) -> Any:

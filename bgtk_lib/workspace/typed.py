@@ -29,21 +29,24 @@ D = TypeVar("D", bound=Declared)
 class _TextLoader(yaml.CSafeLoader):
     """YAML whose scalars all load as text: 18.10 stays 18.10; the declaration types them. A key twice is an error."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's own signature
+        seen = []
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.append(key.value)
         return super().construct_mapping(node, deep=deep)
 
 
-def _scalar(loader: yaml.CSafeLoader, node: yaml.ScalarNode) -> str | None:
+def _scalar(_: yaml.CSafeLoader, node: yaml.ScalarNode) -> str | None:
     quoted = node.style in ("'", '"', "|", ">")
     return node.value if quoted or node.value not in ("", "~", "null") else None
 
 
 _TextLoader.yaml_implicit_resolvers = {}
-_TextLoader.add_constructor("tag:yaml.org,2002:str", _scalar)  # type: ignore[no-untyped-call]
+_TextLoader.add_constructor("tag:yaml.org,2002:str", _scalar)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ParameterError(say("file.absent", path=path.name))
     try:
-        read = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_TextLoader)
+        read = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_TextLoader)  # noqa: S506 - a safe loader, with text for every scalar
     except UnicodeDecodeError as error:
         raise ParameterError(say("yaml.encoding", path=path.name)) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -118,17 +121,26 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "…"
 
 
-def _explain(fault: Any, kind: type[BaseModel]) -> Text:
+def _explain(fault: Any, kind: type[BaseModel]) -> Text:  # noqa: PLR0911 - one return a kind of fault
     path = ".".join(_short(part) for part in fault["loc"]) or "–"
     context = fault.get("ctx", {})
     match fault["type"]:
         case "extra_forbidden":
-            return say("declared.unknown_name", path=path, hint=nearest(str(fault["loc"][-1]), _names_at(kind, fault["loc"][:-1])))
+            return say(
+                "declared.unknown_name",
+                path=path,
+                hint=nearest(str(fault["loc"][-1]), _names_at(kind, fault["loc"][:-1])),
+            )
         case "missing":
             return say("declared.missing", path=path)
         case "literal_error":
             known = [word.strip(" '") for word in context["expected"].replace(" or ", ",").split(",")]
-            return say("declared.unknown_value", what=path, found=_short(fault["input"]), hint=nearest(str(fault["input"]), known))
+            return say(
+                "declared.unknown_value",
+                what=path,
+                found=_short(fault["input"]),
+                hint=nearest(str(fault["input"]), known),
+            )
         case "value_error" if isinstance(context.get("error"), BgtkError):
             inner: BgtkError = context["error"]
             return Text(id=f"{path}: {inner.text.id}", en=f"{path}: {inner.text.en}")
@@ -140,7 +152,12 @@ def _explain(fault: Any, kind: type[BaseModel]) -> Text:
             return say("declared.pattern", path=path, found=_short(fault["input"]), pattern=context["pattern"])
         case other:
             wanted = other.removesuffix("_type").removesuffix("_parsing").split("_")[0]
-            return say("declared.wrong_type", path=path, found=_short(fault["input"]), wanted=say(f"kind.{wanted}") if wanted in _KINDS else plain(wanted))
+            return say(
+                "declared.wrong_type",
+                path=path,
+                found=_short(fault["input"]),
+                wanted=say(f"kind.{wanted}") if wanted in _KINDS else plain(wanted),
+            )
 
 
 _KINDS = ("int", "float", "bool", "date", "string", "list", "dict", "model", "too", "finite")
