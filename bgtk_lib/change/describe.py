@@ -23,13 +23,15 @@ PRACTICE_SD = 0.25  # what sitting the same form again may add, at most (Hauskne
 FEWEST_DF = 3  # below, a t interval of cluster means says next to nothing, and its coverage is not known
 
 
-def list_change(change: Change | Withheld, *, n_unpaired: int) -> list[Figure]:
+def list_change(change: Change | Withheld, pairs: pd.DataFrame, *, n_unpaired: int) -> list[Figure]:
     """Return a change as figures: `change.*`, `pairs.n`, `retest.r`; the whole is withheld where it has no interval.
 
     Parameters
     ----------
     change : Change or Withheld
         As `estimate_change` returns it.
+    pairs : DataFrame
+        The pairs behind it; their `points_max` is the end of the scale.
     n_unpaired : int
         Persons who sat one wave only; printed beside the pairs.
     """
@@ -52,6 +54,7 @@ def list_change(change: Change | Withheld, *, n_unpaired: int) -> list[Figure]:
         measured(name="change.mean_post", value=change.mean_post, unit="points"),
         measured(name="change.sd_pre", value=change.sd_pre, unit="points"),
         measured(name="change.sd_post", value=change.sd_post, unit="points"),
+        figure(name="scale.max", value=float(pairs["points_max"].max()), unit="points"),
         figure(name="pairs.n", value=change.n_pairs, unit="persons"),
         Figure(
             name="unpaired.n", value=n_unpaired, unit="persons", n=n_unpaired, population=say("population.unpaired")

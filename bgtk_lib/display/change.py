@@ -34,7 +34,7 @@ def draw_change_answer(released: Released, context: Context) -> Sequence[Shown]:
         reason = withheld.reason if isinstance(withheld, Withheld) else plain("–")
         return [draw_notice("note", heading=say("change.no_answer"), body=[reason], language=context.language)]
     pre, post = find_figure(released, "change.mean_pre"), find_figure(released, "change.mean_post")
-    change = _as_told(mean, pre, post, context)
+    change = _as_told(mean, pre, post, highest=find_figure(released, "scale.max"), context=context)
     size = find_figure(released, "change.g_av")
     keys = [
         KeyFigure(
@@ -60,7 +60,9 @@ def draw_change_answer(released: Released, context: Context) -> Sequence[Shown]:
     ]
 
 
-def _as_told(mean: Figure, pre: Figure | None, post: Figure | None, context: Context) -> tell.Change:
+def _as_told(
+    mean: Figure, pre: Figure | None, post: Figure | None, *, highest: Figure | None, context: Context
+) -> tell.Change:
     waves = [context.waves.get(str(context.parameters[name])) for name in ("wave_pre", "wave_post")]
     return tell.Change(
         mean=float(mean.value),  # type: ignore[arg-type]
@@ -71,6 +73,7 @@ def _as_told(mean: Figure, pre: Figure | None, post: Figure | None, context: Con
         n=mean.n,
         first_day=waves[0][0] if waves[0] else None,
         last_day=waves[1][-1] if waves[1] else None,
+        max_points=float(highest.value) if highest else None,  # type: ignore[arg-type]
         confidence=context.confidence,
     )
 
@@ -110,11 +113,12 @@ def draw_districts(released: Released, context: Context) -> Sequence[Shown]:
     picture = draw_figure(
         figure, title=say("change.districts.title"), sentence=sentence, marks=context.marks, language=context.language
     )
+    places = 2 if frame[["low", "high"]].abs().min(axis=None) < NEAR_ZERO else 1
     columns = [
         Column("label", say("column.district")),
         Column("n", say("column.n_pairs"), "count"),
-        Column("value", say("column.change"), "signed_points"),
-        Column("low", say("column.interval"), "interval", high="high"),
+        Column("value", say("column.change"), "signed_points", places=places),
+        Column("low", say("column.interval"), "interval", high="high", places=places),
     ]
     table = draw_table(
         frame,
@@ -237,6 +241,7 @@ def draw_change_numbers(released: Released, context: Context) -> Sequence[Shown]
     return [draw_numbers(released, context)]
 
 
+NEAR_ZERO = 0.05  # an end this near to zero is written with two places, so that its side can be seen
 SMALLEST_P = 0.0001  # below, a p value is written as such
 PLACES: Mapping[str, int] = {
     "points": 2,

@@ -11,12 +11,13 @@ from bgtk_lib.display import figures as draw
 from bgtk_lib.display import sentences as tell
 from bgtk_lib.display.canvas import draw_figure, start_figure
 from bgtk_lib.display.context import Context
+from bgtk_lib.display.gates import gather_gates
 from bgtk_lib.display.page import Shown, draw_answer, draw_notice
 from bgtk_lib.display.table import Column, draw_table
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Gate
 from bgtk_lib.schema import districts, tables
-from bgtk_lib.words import join, say
+from bgtk_lib.words import join, plain, say
 
 
 def draw_quality_answer(gates: Sequence[Gate], context: Context) -> Shown:
@@ -25,9 +26,10 @@ def draw_quality_answer(gates: Sequence[Gate], context: Context) -> Shown:
     held = sorted({g.code for g in gates if g.state == "HOLD" and g.closed})
     key = "quality.answer.stop" if stopped else "quality.answer.hold" if held else "quality.answer.open"
     paragraph = say(key, stopped=", ".join(stopped), held=", ".join(held) or "–")
-    first = {g.code: g.message for g in gates if g.closed}
-    conditions = [Text(id=f"{code}: {m.id}", en=f"{code}: {m.en}") for code, m in sorted(first.items())]
-    return draw_answer(paragraph, conditions=[*conditions, say("quality.condition")], language=context.language)
+    closed = gather_gates([gate for gate in gates if gate.closed], most=1)
+    conditions = [join([plain(f"{gate.code}: "), gate.message], "") for gate in closed]
+    condition = say("quality.condition")
+    return draw_answer(paragraph, conditions=[*conditions, condition], language=context.language)
 
 
 def draw_row_account(released: Released, context: Context) -> Sequence[Shown]:

@@ -96,8 +96,10 @@ def tell_sensitivity(frame: pd.DataFrame, *, unit: str = "points") -> Text:
     around = int(((shown["low"] <= 0) & (shown["high"] >= 0)).sum())
     if others.empty or not _is_shown(frame).iloc[0]:
         return say("figure.told.sensitivity_none")
+    turns = (shown["high"] < 0).any() and (shown["low"] > 0).any()
+    key = "sensitivity_turns" if turns else "sensitivity" if around else "sensitivity_clear"
     return say(
-        "figure.told.sensitivity" if around else "figure.told.sensitivity_clear",
+        f"figure.told.{key}",
         headline=_signed(shown["value"].iloc[0]),
         others=len(others),
         low=_signed(others["value"].min()),
@@ -178,7 +180,9 @@ def _tell_amount(change: Change) -> Text:
     size = change.mean
     if change.direction == "down":
         low, high, size = -change.high, -change.low, -change.mean
-    places = 2 if min(abs(low), abs(high)) < 0.05 else 1
+    fits = round(change.post_mean, 1) - round(change.pre_mean, 1)
+    tight = min(abs(low), abs(high)) < 0.05 or abs(fits - round(change.mean, 1)) > 0.05
+    places = 2 if tight else 1
     write = _signed if change.direction == "unsettled" else _plain_number
     top = say("page.line.scale", top=_plain_number(change.max_points, 0)) if change.max_points else plain("")
     told = say(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
+from bgtk_lib.display.gates import gather_gates
 from bgtk_lib.display.page import (
     Cover,
     NoticeKind,
@@ -20,7 +20,6 @@ from bgtk_lib.display.page import (
 from bgtk_lib.editions import make_passport
 from bgtk_lib.engine.report import Report
 from bgtk_lib.errors import Text
-from bgtk_lib.findings import Gate
 from bgtk_lib.schema import code_list
 from bgtk_lib.words import join, plain, say
 
@@ -40,10 +39,7 @@ def draw_head(report: Report) -> list[Shown]:
     facts = [
         (say("cover.edition"), plain(report.parameters.edition_id)),
         (say("cover.status"), say(f"status.{report.status}")),
-        *[
-            (say("cover.wave", wave=plain(name)), _tell_window(report, name))
-            for name in report.selection.get("wave", [])[:4]
-        ],
+        *[(name_wave(report, name), _tell_window(report, name)) for name in report.selection.get("wave", [])[:4]],
     ]
     parameters = [(plain(name), plain(_write(value))) for name, value in report.parameters]
     stamp = [
@@ -71,26 +67,32 @@ def draw_head(report: Report) -> list[Shown]:
 
 def name_report(report: Report) -> Text:
     """Return a report's title with what it selects."""
-    assessment = report.selection.get("assessment")
     names = {**code_list("assessments"), **report.workspace.assessments}
-    parts = [report.declaration.title]
-    if assessment:
-        parts.append(names[assessment[0]])
-    if report.declaration.name == "coverage_map":
-        parts.append(plain(report.selection["wave"][0]))
+    parts = [report.declaration.title, *(names[code] for code in report.selection.get("assessment", []))]
+    waves = report.selection.get("wave", [])
+    if report.declaration.name == "change":
+        parts.append(say("wave.phase", phase=report.workspace.declared.waves[waves[0]].phase))
+    elif len(waves) == 1:
+        parts.append(name_wave(report, waves[0]))
     return join(parts, " · ")
 
 
+def name_wave(report: Report, code: str) -> Text:
+    """Return a wave in words: its phase, and whether it is the first or the second measurement."""
+    wave = report.workspace.declared.waves[code]
+    return say("wave.named", phase=wave.phase, occasion=say(f"wave.{wave.occasion}"), code=plain(code))
+
+
 def _population(report: Report) -> dict[str, Any]:
-    wave = report.selection.get("wave", ["–"])
+    wave = report.selection.get("wave", [])
     label = getattr(report.parameters, "population_label", None)
     jenjang = getattr(report.parameters, "jenjang", None) or []
     districts = getattr(report.parameters, "districts", None) or []
     names = [code_list("districts")[code] for code in districts]
+    named = name_wave(report, wave[0]) if wave else plain("–")
     where = join(names) if names else say("population.all_districts")
     return {
-        "wave": plain(wave[0]),
-        "label": plain(label) if label else say("population.sat_wave", wave=plain(wave[0])),
+        "label": plain(label) if label else say("population.sat_wave", wave=named),
         "where": where,
         "jenjang": plain(", ".join(jenjang)) if jenjang else say("population.all_jenjang"),
     }
@@ -113,27 +115,12 @@ def _write(value: Any) -> str:
 
 def _closed_lines(report: Report) -> list[Text]:
     closed = [g for g in report.gates if g.closed and g.code in report.declaration.rests_on]
-    return [Text(id=f"{g.code}: {g.message.id}", en=f"{g.code}: {g.message.en}") for g in closed]
+    return [join([plain(f"{gate.code}: "), gate.message], "") for gate in closed]
 
 
 def draw_gate_table(report: Report) -> Sequence[Shown]:
-    """Draw every gate that touches the report, those of one code and state together; all stand in `results.json`."""
+    """Draw every gate that touches the report, those that need somebody first."""
     return [draw_gates(gather_gates(report.gates), language=report.context.language)]
-
-
-def gather_gates(gates: Sequence[Gate], *, most: int = 3) -> list[Gate]:
-    """Return one gate for each code, state and lift: the first messages, and how many others say the like."""
-    groups: dict[tuple[str, str, str | None], list[Gate]] = {}
-    for gate in gates:
-        groups.setdefault((gate.code, gate.state, gate.lifted), []).append(gate)
-    gathered = []
-    for group in groups.values():
-        shown = [gate.message for gate in group][: 1 if group[0].state == "OK" else most]
-        more = [say("gate.more", n=len(group) - len(shown))] if len(group) > len(shown) else []
-        gathered.append(
-            replace(group[0], message=join([*shown, *more], " "), scope={} if len(group) > 1 else group[0].scope)
-        )
-    return gathered
 
 
 def draw_foot(report: Report) -> Sequence[Shown]:

@@ -147,7 +147,7 @@ class Report:
             A function of `display`: what was released and the context → pieces of the page.
         """
         figures = tuple(self._close(figure) for figure in released.figures)
-        self.figures += figures
+        self.figures += [figure for figure in figures if figure not in self.figures]  # a name and its place stand once
         stopped = [f for f in figures if isinstance(f.value, Withheld) and f.value.kind == "gate"]
         if figures and len(stopped) == len(figures):
             codes = sorted({gate.code for f in figures for gate in self._stopping(f)})

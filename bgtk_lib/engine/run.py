@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextvars import Context
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pandas as pd
 # A grammar that jsonschema compiles at import and nobody here uses: 1.5 s of every start.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
+import nbformat  # noqa: E402
 import papermill  # noqa: E402
 from jupyter_client.manager import AsyncKernelManager  # noqa: E402
 from jupyter_core.utils import ensure_event_loop  # noqa: E402
@@ -207,6 +209,7 @@ def _make_or_fail(workspace: Workspace, wish: Wish) -> Made:
         "reason": _both(made.reason) if made.reason else None,
         "assessment": ", ".join(report.selection.get("assessment", [])),
         "waves": " → ".join(report.selection.get("wave", [])),
+        "made": (read_json(folder / "passport.json") or {}).get("made"),
         "districts": ", ".join(getattr(wish.parameters, "districts", [])),
         "language": wish.parameters.language,
         "gates": sorted({g.code for g in report.gates if g.closed and g.code in wish.report.rests_on}),
@@ -237,6 +240,7 @@ def make_report(workspace: Workspace, wish: Wish, folder: Path) -> Made:
     """
     with replacing(folder) as making:
         notebook = _execute(wish, making)
+        _write_clean(notebook, making / "report.ipynb")
         results, passport = read_json(making / "results.json"), read_json(making / "passport.json")
         if results is None or passport is None:
             raise StageError(say("report.unfinished", report=wish.report.name))
@@ -297,6 +301,19 @@ def _execute(wish: Wish, folder: Path) -> Any:
         ensure_event_loop().close()  # made for this report's context by the kernel's client, which leaves it open
 
 
+def _write_clean(notebook: Any, path: Path) -> None:
+    """Write an executed notebook without what Papermill notes of this machine: folders, times, and standard error."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell["id"] = "given"  # Papermill draws one at random
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    write_text(path, nbformat.writes(notebook) + "\n")
+
+
 def notebooks_folder() -> Path:
     """Return where the notebooks lie: beside the library in a checkout, inside it when installed."""
     library = Path(__file__).parent.parent
@@ -315,7 +332,9 @@ def write_index(workspace: Workspace, edition: str) -> Path:
             "report_name": find_report(entry["report"]).title,
         }
         words["reason"] = Text(**entry["reason"]) if entry["reason"] else None
-        entries.append({**entry, **words, "made": None})
+        entries.append(
+            {**entry, **words, "made": datetime.fromisoformat(entry["made"]).date() if entry["made"] else None}
+        )
     order = [*REPORTS]
     entries.sort(key=lambda e: (order.index(e["report"]), e["waves"], e["assessment"]))
     synthetic = workspace.declared.data_kind == "synthetic"

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bgtk_lib.errors import SchemaError
 from bgtk_lib.ingest.mapping import Answers
+from bgtk_lib.words import say
 
 STATES = ["answered", "omitted", "not_reached", "not_presented"]
 Positions = MappingOf[tuple[str, int], str]
@@ -75,7 +77,12 @@ def melt_answers(cells: pd.DataFrame, rows: pd.DataFrame, *, how: Answers, posit
 
 def _name_item(match: re.Match[str], form: str, prefix: str, positions: Positions) -> str | None:
     groups = match.groupdict()
-    return prefix + groups["item"] if groups.get("item") else positions.get((form, int(groups["position"])))
+    if groups.get("item"):
+        return prefix + groups["item"]
+    position = groups.get("position") or ""
+    if not position.isdecimal():
+        raise SchemaError(say("mapping.position", pattern=match.re.pattern, column=match.string))
+    return positions.get((form, int(position)))
 
 
 def hash_answers(answers: pd.DataFrame, sessions: pd.Series[str]) -> pd.Series[int]:

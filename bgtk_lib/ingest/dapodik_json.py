@@ -49,7 +49,7 @@ def extract_dapodik(source: Source, files: list[Path]) -> Extract:
         {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "rows": len(found)}
         for path, found in answers
     ]
-    raw = pd.DataFrame(rows).astype(object)
+    raw = pd.DataFrame(rows, dtype=object)  # a number beside a null would become a float and lose digits
     teachers, schools = "ptk_id" in raw, "bentuk_pendidikan_id_str" in raw
     if teachers == schools:
         raise SchemaError(say("dapodik.which", source=source.name))
@@ -62,12 +62,13 @@ def extract_dapodik(source: Source, files: list[Path]) -> Extract:
     if teachers:
         aside.append(set_aside(ids.index[ids.isna().all(axis=1)], "no_person"))
         facts["id_shape"] = {str(k): int(v) for k, v in frame["id_shape"].value_counts().sort_index().items()}
+        facts["unreadable_birth"] = int((_text(raw, "tanggal_lahir").notna() & frame["birth_year"].isna()).sum())
     else:
-        codes = raw["kode_wilayah"].astype("str")
-        outside = frame["district"].isna() & ~codes.str.startswith("12")
+        codes = _text(raw, "kode_wilayah")
+        unknown = frame["district"].isna() & codes.notna()
+        outside = unknown & ~codes.str.startswith("12").fillna(False).astype(bool)
         facts["unknown_districts"] = {
-            f"Dapodik {code}": int(n)
-            for code, n in codes[frame["district"].isna() & ~outside].str[:4].value_counts().items()
+            f"Dapodik {code}": int(n) for code, n in codes[unknown & ~outside].str[:4].value_counts().items()
         }
         facts["other_province"] = int(outside.sum())
     gone = pd.concat(aside, ignore_index=True).drop_duplicates("row")
@@ -103,6 +104,7 @@ def _read_teachers(raw: pd.DataFrame, source: Source) -> tuple[pd.DataFrame, pd.
     shapes = {str(kind): shape_of_ids(written[kind], str(kind)) for kind in written}
     ids = pd.DataFrame({kind: written[kind].where(shape == "ok") for kind, shape in shapes.items()})
     birth = _text(raw, "tanggal_lahir")
+    birth = birth.where(pd.to_datetime(birth, format="%Y-%m-%d", errors="coerce").notna())  # the caller counts these
     employment = _text(raw, "status_kepegawaian_id").map(EMPLOYMENT).fillna("lainnya")
     checkable = ids["nip"].notna() & employment.isin(HOLDS_NIP) & birth.notna()
     agrees = (ids["nip"].str[:8] == birth.str.replace("-", "")).astype("boolean").where(checkable)
@@ -111,7 +113,7 @@ def _read_teachers(raw: pd.DataFrame, source: Source) -> tuple[pd.DataFrame, pd.
             "npsn": raw["_npsn"].astype("str"),
             "as_of": pd.Timestamp(source.as_of) if source.as_of else pd.NaT,
             "home": _text(raw, "ptk_induk").map({"1": True, "0": False}).astype("boolean"),
-            "birth_year": pd.to_numeric(birth.str[:4]).astype("Int64"),
+            "birth_year": birth.str[:4].astype("Int64"),
             "sex": _text(raw, "jenis_kelamin"),
             "employment": employment,
             "ptk_kind": _text(raw, "jenis_ptk_id").map(PTK_KIND).fillna("tendik"),

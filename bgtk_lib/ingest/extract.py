@@ -58,12 +58,14 @@ def shape_of_ids(written: pd.Series[str], kind: str) -> pd.Series[str]:
     shape = pd.Series("ok", index=written.index, dtype="str")
     if kind == "local":
         return shape.mask(written.isna(), "none")
-    digits = written.str.fullmatch(r"\d+").fillna(False).astype(bool)
+    digits = written.str.fullmatch(r"[0-9]+").fillna(False).astype(bool)
     shape = shape.mask(~digits, "letters")
     shape = shape.mask(digits & (written.str.len() != ID_LENGTHS[kind]), "length")
-    shape = shape.mask(digits & written.str.fullmatch(r"(\d)\1+").fillna(False).astype(bool), "repeated")
-    shape = shape.mask(written.str.fullmatch(r"\d+[.,]0+").fillna(False).astype(bool), "decimal")
-    shape = shape.mask(written.str.fullmatch(r"\d+(?:[.,]\d+)?[eE]\+?\d+").fillna(False).astype(bool), "exponent")
+    shape = shape.mask(digits & written.str.fullmatch(r"([0-9])\1+").fillna(False).astype(bool), "repeated")
+    shape = shape.mask(written.str.fullmatch(r"[0-9]+[.,]0+").fillna(False).astype(bool), "decimal")
+    shape = shape.mask(
+        written.str.fullmatch(r"[0-9]+(?:[.,][0-9]+)?[eE]\+?[0-9]+").fillna(False).astype(bool), "exponent"
+    )
     return shape.mask(written.isna(), "none")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bgtk_lib.errors import SchemaError
@@ -13,6 +14,7 @@ from bgtk_lib.words import say
 
 DEFAULT_FORMATS = {"time": "%Y-%m-%d %H:%M:%S", "date": "%Y-%m-%d"}
 YES_NO = {"1": True, "0": False, "true": True, "false": False, "ya": True, "tidak": False}
+MOST_EXACT = 2**53  # above, a float no longer tells whole numbers apart
 
 
 def read_field(cells: pd.DataFrame, entry: FieldMap, missing: list[str]) -> pd.Series[str]:
@@ -43,7 +45,8 @@ def type_values(written: pd.Series[str], kind: str, *, entry: FieldMap, form: Fo
         return read.dt.tz_localize("Asia/Jakarta") if kind == "time" and read.dt.tz is None else read
     if kind in ("integer", "number"):
         numbers = _read_numbers(written, entry=entry, form=form)
-        return numbers.where(numbers % 1 == 0).astype("Int64") if kind == "integer" else numbers
+        whole = (numbers % 1 == 0) & (numbers.abs() <= MOST_EXACT)
+        return numbers.where(whole).astype("Int64") if kind == "integer" else numbers
     return written.str.casefold().map(YES_NO).astype("boolean") if kind == "boolean" else written
 
 
@@ -54,7 +57,8 @@ def _read_numbers(written: pd.Series[str], *, entry: FieldMap, form: Format) -> 
         raise SchemaError(say("read.thousands", column=str(entry.column)))
     thousands = "." if form.decimal == "," else ","
     plain = written.str.replace(thousands, "", regex=False).str.replace(form.decimal, ".", regex=False)
-    return pd.to_numeric(plain, errors="coerce").astype("float64")
+    numbers = pd.to_numeric(plain, errors="coerce").astype("float64")
+    return numbers.where(np.isfinite(numbers))
 
 
 def find_trial_accounts(names: pd.Series[str], words: list[str]) -> pd.Series[bool]:

@@ -24,6 +24,8 @@ from bgtk_lib.words import say
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import read_json, write_json
 
+KEY_BYTES = 32
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -48,7 +50,7 @@ def open_key(workspace: Workspace) -> bytes:
     Raises
     ------
     LinkageError
-        If the key is not the one whose fingerprint the workspace has stored, or is lost.
+        If the key is not the one whose fingerprint the workspace has stored, is lost, or is no key.
     """
     path = workspace.secrets / "key"
     stored = (read_json(workspace.folder("identity.json")) or {}).get("key_fingerprint")
@@ -58,8 +60,13 @@ def open_key(workspace: Workspace) -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32))
-    key = bytes.fromhex(path.read_text().strip())
+            file.write(secrets.token_hex(KEY_BYTES))
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except ValueError as error:
+        raise LinkageError(say("identity.other_key", name=workspace.declared.name)) from error
+    if len(key) != KEY_BYTES:
+        raise LinkageError(say("identity.other_key", name=workspace.declared.name))
     fingerprint = hashlib.sha256(b"bgtk fingerprint" + key).hexdigest()[:16]
     if stored and stored != fingerprint:
         raise LinkageError(say("identity.other_key", name=workspace.declared.name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.schema import CODE_SYSTEMS, tables
@@ -13,6 +13,8 @@ from bgtk_lib.words import say
 from bgtk_lib.workspace.typed import Declared, require_known
 
 ID_KINDS = ("nuptk", "nip", "nik", "local")
+# What stands in a file, to the letter: a tab that separates and a blank that means "missing" are no blanks to strip.
+Written = Annotated[str, StringConstraints(strip_whitespace=False)]
 
 
 def _column(value: Any) -> Any:
@@ -23,7 +25,7 @@ class Format(Declared):
     """How the file is written. Nothing is sniffed: what a mapping does not say has the default here."""
 
     kind: Literal["csv", "xlsx", "ods", "parquet"] = "csv"
-    separator: str = ","
+    separator: Written = ","
     encoding: str = "utf-8-sig"
     decimal: Literal[".", ","] = "."
     header_rows: Annotated[int, Field(ge=1, le=5)] = 1
@@ -54,8 +56,8 @@ class Answers(Declared):
     """Which columns are answers: a pattern with a group `position` or `item`, and what marks a missing one."""
 
     pattern: str
-    omitted: list[str] = [""]
-    not_reached: list[str] = []
+    omitted: list[Written] = [""]
+    not_reached: list[Written] = []
     prefix: str = ""
 
     @model_validator(mode="after")
@@ -81,7 +83,7 @@ class Mapping(Declared):
 
     table: str
     format: Format = Format()
-    missing: list[str] = [""]
+    missing: list[Written] = [""]
     trim: bool = False
     person: Person | None = None
     columns: dict[str, Annotated[FieldMap, BeforeValidator(_column)]]

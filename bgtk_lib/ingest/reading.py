@@ -83,9 +83,8 @@ def _read_sheet(path: Path, form: Format) -> pd.DataFrame:
             raise SchemaError(say("read.sheets", file=path.name, sheets=", ".join(sheets)))
         if form.sheet is not None and form.sheet not in sheets:
             raise SchemaError(say("read.no_sheet", file=path.name, sheet=form.sheet, sheets=", ".join(sheets)))
-        cells = book.parse(
-            form.sheet or sheets[0], header=None, dtype=str, keep_default_na=False, skiprows=form.skip_rows
-        )
+        how = {"header": None, "dtype": str, "keep_default_na": False, "skiprows": form.skip_rows}
+        cells = pd.read_excel(book, sheet_name=form.sheet or sheets[0], **how)  # type: ignore[call-overload]
     if len(cells) < form.header_rows:
         raise SchemaError(say("read.empty", file=path.name))
     header = _merge_header(cells.iloc[: form.header_rows].astype(str).to_numpy().tolist())
