@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bgtk_lib.disclosure import Released
@@ -113,7 +114,8 @@ def draw_districts(released: Released, context: Context) -> Sequence[Shown]:
     picture = draw_figure(
         figure, title=say("change.districts.title"), sentence=sentence, marks=context.marks, language=context.language
     )
-    places = 2 if frame[["low", "high"]].abs().min(axis=None) < NEAR_ZERO else 1
+    ends = frame[["low", "high"]].to_numpy(dtype=float)
+    places = 2 if np.isfinite(ends).any() and np.nanmin(np.abs(ends)) < NEAR_ZERO else 1
     columns = [
         Column("label", say("column.district")),
         Column("n", say("column.n_pairs"), "count"),

@@ -32,7 +32,8 @@ from bgtk_lib.engine.cover import name_report  # noqa: E402
 from bgtk_lib.engine.html import render_index, render_page  # noqa: E402
 from bgtk_lib.engine.parameters import REPORTS, Common, check_parameters, find_report  # noqa: E402
 from bgtk_lib.engine.parameters import Report as Declaration  # noqa: E402
-from bgtk_lib.engine.report import ORDER, Report, read_attendance  # noqa: E402
+from bgtk_lib.engine.report import ORDER, Report  # noqa: E402
+from bgtk_lib.engine.rows import read_attendance  # noqa: E402
 from bgtk_lib.errors import BgtkError, ParameterError, StageError, Text  # noqa: E402
 from bgtk_lib.words import SYNTHETIC_MARK, Tell, say, silent  # noqa: E402
 from bgtk_lib.workspace import Workspace  # noqa: E402

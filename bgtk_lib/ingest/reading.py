@@ -88,9 +88,9 @@ def _read_sheet(path: Path, form: Format) -> pd.DataFrame:
     if len(cells) < form.header_rows:
         raise SchemaError(say("read.empty", file=path.name))
     header = _merge_header(cells.iloc[: form.header_rows].astype(str).to_numpy().tolist())
-    body = cells.iloc[form.header_rows :].astype("str")
+    body = cells.iloc[form.header_rows :].astype("str").fillna("#N/A")  # a cell whose formula failed is not blank
     body.columns = pd.Index(header)
-    return body[[name for name in header if name]]
+    return pd.DataFrame(body[[name for name in header if name]])
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
