@@ -9,7 +9,8 @@ import pandas as pd
 from bgtk_lib.findings import Figure, Withheld
 from bgtk_lib.words import plain, say
 
-PLACING = ("D07", "D08", "D09")
+COUNTING = ("D01", "D06", "D07", "D09", "D10", "E08", "P07")
+PLACING = (*COUNTING, "D08", "D11")
 ORDER = ("coverage.invited", "coverage.sat", "coverage.usable")
 COUNT_COLUMNS = ["cell", "invited", "sat", "usable"]
 
@@ -92,7 +93,7 @@ def list_total(
     everyone = None if roster is None else pd.concat([roster["pid"], session["pid"]]).nunique()
     sat, used = session["pid"].nunique(), usable["pid"].nunique()
     population = say("population.wave", wave=plain(wave))
-    figure = partial(Figure, where={"wave": wave}, unit="persons", population=population, gates=("D07", "D09"))
+    figure = partial(Figure, where={"wave": wave}, unit="persons", population=population, gates=COUNTING)
     invited = Withheld(say("coverage.no_roster")) if everyone is None else everyone
     figures = [
         figure(name="coverage.invited", value=invited, n=everyone or 0),
@@ -107,7 +108,7 @@ def list_total(
             unit="percent",
             n=used,
             population=population,
-            gates=("D07", "D09"),
+            gates=COUNTING,
         )
         figures.append(share)
     return figures

@@ -19,8 +19,6 @@ from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import STAGES, Workspace, waves_by_phase
 from bgtk_lib.workspace.store import replacing, write_json, write_table
 
-BETWEEN = "\x1f"  # a sign that no code holds
-
 
 def run_stages(workspace: Workspace, *, until: str = "score", tell: Tell = silent) -> list[str]:
     """Run every stage up to one that is stale, in order.
@@ -103,26 +101,19 @@ def _scope(workspace: Workspace, form: str, wave: str) -> dict[str, str]:
 
 def _score_all(workspace: Workspace, session: pd.DataFrame) -> dict[tuple[str, str], Scored]:
     """Return the scores of every form at every wave."""
-    answers = workspace.read_accepted("answer")
     totals = workspace.read_accepted("total")
     key = workspace.read_accepted("key")
     found: dict[tuple[str, str], Scored] = {}
-    place = session.set_index("session_id")
-    if answers is not None:
-        for name, rows in answers.groupby(answers["session_id"].map(_group_names(place)), observed=True):
-            form, wave = str(name).split(BETWEEN)
-            found[form, wave] = score_form(rows, key=key, form=workspace.declared.forms[form], form_id=form)
+    for wave, form, answers in workspace.read_answers():
+        if len(answers):
+            found[form, wave] = score_form(answers, key=key, form=workspace.declared.forms[form], form_id=form)
     if totals is not None:
-        for name, rows in session.groupby(session["form_id"] + BETWEEN + session["wave"]):
+        for name, rows in session.groupby(["form_id", "wave"]):
+            form, wave = (str(code) for code in name)
             here = totals[totals["session_id"].isin(rows["session_id"])]
-            form, wave = str(name).split(BETWEEN)
             if len(here) and (form, wave) not in found:
                 found[form, wave] = score_totals(here, form_id=form)
     return found
-
-
-def _group_names(place: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(place.index, place["form_id"] + BETWEEN + place["wave"], strict=True))
 
 
 def _collect(

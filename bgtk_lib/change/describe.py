@@ -37,14 +37,14 @@ def list_change(change: Change | Withheld, pairs: pd.DataFrame, *, n_unpaired: i
     """
     everyone = say("population.pairs")
     if isinstance(change, Withheld):
-        return [Figure(name="change.mean", value=change, unit="points", n=0, population=everyone, status="planned")]
+        return [Figure(name="change.mean", value=change, unit="points", n=0, population=everyone)]
     figure = partial(Figure, n=change.n_pairs, population=everyone)
     compared, measured = partial(figure, gates=COMPARING), partial(figure, gates=MEASURING)
     points = {"low": change.low, "high": change.high, "se": change.se}
     standardised = {"low": change.g_av_low, "high": change.g_av_high, "se": change.g_av_se}
     return [
-        compared(name="change.mean", value=change.mean, unit="points", status="planned", **points),
-        compared(name="change.g_av", value=change.g_av, unit="sd", status="planned", **standardised),
+        compared(name="change.mean", value=change.mean, unit="points", **points),
+        compared(name="change.g_av", value=change.g_av, unit="sd", **standardised),
         compared(name="change.t", value=change.t, unit="t"),
         compared(name="change.df", value=change.df, unit="df"),
         compared(name="change.p", value=change.p, unit="p"),

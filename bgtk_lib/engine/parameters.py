@@ -100,7 +100,7 @@ REPORTS: dict[str, Report] = {
             notebook="00_data_quality.ipynb",
             parameters=DataQuality,
             reads={"session": {"wave": "waves"}, "answer": {}, "rules": {}, "set_aside": {}},
-            rests_on=(),
+            rests_on=("P07",),
         ),
         Report(
             name="coverage_map",
@@ -108,7 +108,7 @@ REPORTS: dict[str, Report] = {
             notebook="01_coverage_map.ipynb",
             parameters=CoverageMap,
             reads={"session": {"wave": "wave", "jenjang": "jenjang"}, "roster": {"wave": "wave", "jenjang": "jenjang"}},
-            rests_on=("D07", "D08", "D09"),
+            rests_on=("D01", "D06", "D07", "D08", "D09", "D10", "D11", "E08", "P07"),
         ),
         Report(
             name="change",

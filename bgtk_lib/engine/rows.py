@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from bgtk_lib.quality import place_sessions
@@ -33,26 +34,18 @@ def read_attendance(workspace: Workspace, table: str) -> pd.DataFrame:
 
 def count_answer_states(workspace: Workspace) -> pd.DataFrame:
     """Return how many answers of each form and tenth of its positions were answered, omitted, not reached."""
-    answers = workspace.read_accepted("answer")
     register = workspace.read_accepted("form_item")
-    session = workspace.read_accepted("session", None)
-    if answers is None or session is None:
-        return pd.DataFrame(columns=["wave", "form", "decile", "state", "n", "answers"])
-    place = session.set_index("session_id")
-    form = answers["session_id"].map(place["form_id"]).astype("str")
-    wave = answers["session_id"].map(place["wave"]).astype("str")
-    if register is not None:
-        position = (
-            answers["item_id"]
-            .astype("str")
-            .map(register.drop_duplicates("item_id").set_index("item_id")["position"])
-            .astype(float)
-        )
-    else:
-        position = answers["item_id"].cat.codes.astype(float) + 1
-    last = position.groupby(form).transform("max")
-    decile = ((10 * position - 1e-9) // last).clip(0, 9).astype(int) + 1
-    counted = pd.DataFrame({"wave": wave, "form": form, "decile": decile, "state": answers["state"].astype("str")})
-    n = counted.value_counts().rename("n").reset_index()
-    total = counted.groupby(["wave", "form", "decile"]).size().rename("answers").reset_index()
-    return n.merge(total, on=["wave", "form", "decile"], validate="many_to_one")
+    counted = []
+    for wave, form, answers in workspace.read_answers():
+        items = answers["item_id"]
+        if register is not None:
+            places = register[register["form_id"] == form].set_index("item_id")["position"]
+            position = items.astype("str").map(places).astype(float)
+        else:
+            position = items.cat.codes.astype(float) + 1
+        decile = np.ceil(10 * position / position.max()).clip(1, 10).astype(int)
+        states = answers["state"].astype("str")
+        n = pd.DataFrame({"decile": decile, "state": states}).value_counts().rename("n").reset_index()
+        counted.append(n.assign(wave=wave, form=form))
+    empty = pd.DataFrame(columns=["wave", "form", "decile", "state", "n"])
+    return pd.concat(counted, ignore_index=True) if counted else empty

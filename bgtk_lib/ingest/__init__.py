@@ -18,7 +18,7 @@ from bgtk_lib.schema import conform, tables
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.declaration import Source
-from bgtk_lib.workspace.store import replacing, write_json, write_table
+from bgtk_lib.workspace.store import replacing, write_json, write_parts, write_table
 from bgtk_lib.workspace.typed import declare, read_yaml
 
 
@@ -108,6 +108,7 @@ def _write_tables(extracts: dict[str, Extract], making: Path, aside_folder: Path
     aside: list[pd.DataFrame] = []
     sources: list[dict[str, Any]] = []
     by_table: dict[str, list[pd.DataFrame]] = {}
+    answer_parts: dict[tuple[str, str], list[pd.DataFrame]] = {}
     seen: dict[str, set[Any]] = {}
     for name, extract in extracts.items():
         frame, twice = _drop_key_twice(extract, seen.setdefault(extract.table, set()))
@@ -117,21 +118,32 @@ def _write_tables(extracts: dict[str, Extract], making: Path, aside_folder: Path
         aside.append(rows.assign(table=extract.table, source=name))
         by_table.setdefault(extract.table, []).append(conform(frame, extract.table))
         if extract.answers is not None:
-            by_table.setdefault("answer", []).append(extract.answers)
+            for part, answers in _split_answers(extract.answers, frame):
+                answer_parts.setdefault(part, []).append(answers)
         if extract.totals is not None:
             by_table.setdefault("total", []).append(conform(extract.totals, "total"))
         reasons = {str(reason): int(n) for reason, n in rows["reason"].value_counts().sort_index().items()}
         sources.append({"name": name, "table": extract.table, "wave": _wave_of(frame), "files": extract.files})
         sources[-1] |= {"received": extract.received, "accepted": len(frame), "aside": reasons, **extract.facts}
     for table, parts in by_table.items():
-        joined = join_answers(parts) if table == "answer" else pd.concat(parts, ignore_index=True)
-        write_table(making, table, joined)
+        write_table(making, table, pd.concat(parts, ignore_index=True))
+    write_parts(making, "answer", {part: join_answers(frames) for part, frames in answer_parts.items()})
     write_table(
         aside_folder.parent,
         aside_folder.name,
         pd.concat(aside, ignore_index=True)[["table", "source", "row", "reason"]],
     )
     return {"stage": "ingest", "sources": sources}
+
+
+def _split_answers(answers: pd.DataFrame, frame: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """Return the answers of each wave and form; those of sittings set aside are left out."""
+    found = []
+    for (wave, form), sittings in frame.groupby(["wave", "form_id"], sort=True):
+        rows = answers[answers["session_id"].isin(sittings["session_id"])]
+        own = rows.apply(lambda column: column.cat.remove_unused_categories() if column.name != "state" else column)
+        found.append(((str(wave), str(form)), own.reset_index(drop=True)))
+    return found
 
 
 def _drop_key_twice(extract: Extract, seen: set[Any]) -> tuple[pd.DataFrame, pd.DataFrame]:

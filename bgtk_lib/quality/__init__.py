@@ -15,7 +15,7 @@ from bgtk_lib.quality.rules import build_rules
 from bgtk_lib.schema import tables
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace
-from bgtk_lib.workspace.store import read_table, replacing, write_json, write_table
+from bgtk_lib.workspace.store import list_parts, read_part, read_table, replacing, write_json, write_table
 
 MOST_ROWS_FOR_SUITES = 1_000_000
 REASONS = {"required": "no_value", "key": "key_twice", "order": "ends_before_start"}
@@ -126,22 +126,19 @@ def _check_tables(
 
 def _check_answers(workspace: Workspace) -> pd.DataFrame:
     """Return verdicts on the answers, by masks: at millions of rows a suite costs several times as much."""
-    answers = read_table(workspace.folder("canonical"), "answer")
-    if answers is None:
+    folder = workspace.folder("canonical")
+    found = {"answer.session_id+item_id.key": 0, "answer.raw.required": 0}
+    rows = 0
+    for part in list_parts(folder, "answer"):
+        answers = read_part(folder, "answer", part)
+        rows += len(answers)
+        found["answer.session_id+item_id.key"] += int(answers.duplicated(["session_id", "item_id"], keep=False).sum())
+        found["answer.raw.required"] += int(((answers["state"] == "answered") & answers["raw"].isna()).sum())
+    if not rows:
         return pd.DataFrame()
-    sessions = read_table(workspace.folder("canonical"), "session", ["session_id"])
-    given = answers["state"] == "answered"
-    failing = {
-        "answer.rows": pd.Series([len(answers) == 0]),
-        "answer.session_id.known": ~answers["session_id"].isin(sessions["session_id"]),  # type: ignore[index]
-        "answer.session_id+item_id.key": answers.duplicated(["session_id", "item_id"], keep=False),
-        "answer.raw.required": given & answers["raw"].isna(),
-    }
-    rows = []
-    for name, mask in failing.items():
-        severity = "critical"
-        rows.append([name, severity, len(mask), len(mask) - int(mask.sum()), int(mask.sum()), 0, "", "answer"])
-    return pd.DataFrame(rows, columns=["rule", "severity", "items", "passes", "fails", "missing", "error", "table"])
+    verdicts = [[name, "critical", rows, rows - fails, fails, 0, "", "answer"] for name, fails in found.items()]
+    columns = ["rule", "severity", "items", "passes", "fails", "missing", "error", "table"]
+    return pd.DataFrame([["answer.rows", "critical", 1, 1, 0, 0, "", "answer"], *verdicts], columns=columns)
 
 
 def _choose_sessions(
@@ -185,11 +182,13 @@ def _choose_sessions(
 
 def _find_complete(session: pd.DataFrame, workspace: Workspace, share: float) -> pd.Series[bool]:
     """Return which sessions answered at least a share of their items; those with a total only are complete."""
-    answers = read_table(workspace.folder("canonical"), "answer", ["session_id", "state"])
-    if answers is None:
-        return pd.Series(True, index=session.index)
-    given = (answers["state"] == "answered").groupby(answers["session_id"], observed=True).mean()
-    return session["session_id"].map(given.astype(float).to_dict()).fillna(1.0).ge(share)
+    folder = workspace.folder("canonical")
+    given: dict[str, float] = {}
+    for part in list_parts(folder, "answer"):
+        answers = read_part(folder, "answer", part)
+        shares = (answers["state"] == "answered").groupby(answers["session_id"].astype(object)).mean()
+        given |= {str(session_id): float(one) for session_id, one in shares.items()}
+    return session["session_id"].map(given).fillna(1.0).ge(share)
 
 
 def _judge_sources(sources: list[dict[str, Any]], workspace: Workspace) -> list[Gate]:

@@ -61,7 +61,7 @@ def build_rules(table: str, known: Mapping[str, list[str]] | None = None) -> lis
         if column.values:
             rules.append(_rule(table, (name,), "allowed", values=list(column.values)))
         if column.pattern:
-            rules.append(_rule(table, (name,), "pattern", pattern=f"^(?:{column.pattern})$"))
+            rules.append(_rule(table, (name,), "pattern", pattern=rf"^(?:{column.pattern})\Z"))
         if column.low is not None or column.high is not None:
             rules.append(_rule(table, (name,), "range", low=column.low, high=column.high))
         if known and name in known:

@@ -85,7 +85,7 @@ def rate_blanks(states: pd.DataFrame, *, most: int = 8) -> pd.DataFrame:
     Parameters
     ----------
     states : DataFrame
-        wave, form, decile, state, n, answers.
+        wave, form, decile, state, n.
     most : int
         Forms to show: those with the largest shares.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,9 @@ from bgtk_lib.workspace.store import (
     hash_content,
     hash_files,
     library_versions,
+    list_parts,
     read_json,
+    read_part,
     read_table,
 )
 from bgtk_lib.workspace.typed import declare, read_yaml, require_known
@@ -112,23 +114,35 @@ class Workspace:
     def read_accepted(self, table: str, columns: list[str] | None = None) -> pd.DataFrame | None:
         """Return the rows of a canonical table that the checks accepted, or None where no source gives the table.
 
-        Rows of `answer` and `total` follow their session.
+        Rows of `total` follow their session; answers are read by `read_answers`.
         """
         frame = read_table(self.folder("canonical"), table, columns)
         if frame is None:
             return None
-        aside = read_table(self.folder("derived"), "set_aside")
-        if aside is None or aside.empty:
-            return frame
-        rows = aside.loc[aside["table"] == table, "position"]
-        if len(rows):
-            frame = frame.drop(index=frame.index[rows.to_numpy()])
-        if table in ("answer", "total") and (aside["table"] == "session").any():
-            sessions = read_table(self.folder("canonical"), "session", ["session_id"])
-            positions = aside.loc[aside["table"] == "session", "position"].to_numpy()
-            gone = sessions["session_id"].iloc[positions]  # type: ignore[index]
-            frame = frame[~frame["session_id"].isin(gone)]
+        aside = self._set_aside(table)
+        frame = frame.drop(index=frame.index[aside]) if len(aside) else frame
+        if table == "total":
+            frame = frame[~frame["session_id"].isin(self._sessions_aside)]
         return frame.reset_index(drop=True)
+
+    def read_answers(self) -> Iterator[tuple[str, str, pd.DataFrame]]:
+        """Give wave, form and the accepted answers of each, one part at a time."""
+        folder = self.folder("canonical")
+        for wave, form in list_parts(folder, "answer"):
+            answers = read_part(folder, "answer", (wave, form))
+            yield wave, form, answers[~answers["session_id"].isin(self._sessions_aside)]
+
+    def _set_aside(self, table: str) -> list[int]:
+        """Return the positions of a canonical table that the checks set aside."""
+        aside = read_table(self.folder("derived"), "set_aside")
+        return (
+            [] if aside is None else [int(place) for place in aside.loc[aside["table"] == table, "position"].unique()]
+        )
+
+    @property
+    def _sessions_aside(self) -> set[str]:
+        sessions = read_table(self.folder("canonical"), "session", ["session_id"])
+        return set() if sessions is None else set(sessions["session_id"].iloc[self._set_aside("session")])
 
     def read_derived(self, name: str) -> pd.DataFrame:
         """Return a derived table.
@@ -163,6 +177,8 @@ class Workspace:
             }
             mappings = self.folder("mappings").glob("*.yaml")
             content["mappings"] = hash_files(mappings, base=self.folder("mappings"))
+            ledger = self.secrets / "ledger.parquet"
+            content["ledger"] = hash_files([ledger], base=self.secrets) if ledger.is_file() else None
             content["key"] = (read_json(self.folder("identity.json")) or {}).get("key_fingerprint")
         else:
             content["before"] = self.stage_record(STAGES[STAGES.index(stage) - 1]).get("fingerprint")

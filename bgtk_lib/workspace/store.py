@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pandas as pd
 
@@ -81,9 +82,30 @@ def write_table(folder: Path, name: str, frame: pd.DataFrame) -> None:
 
 
 def read_table(folder: Path, name: str, columns: list[str] | None = None) -> pd.DataFrame | None:
-    """Return one table, or None where it was never written."""
-    path = folder / name / "part-0.parquet"
-    return pd.read_parquet(path, columns=columns) if path.is_file() else None
+    """Return one table whole, or None where it was never written."""
+    if not (folder / name).is_dir():
+        return None
+    return pd.read_parquet(folder / name, columns=columns, partitioning=None)
+
+
+def write_parts(folder: Path, name: str, parts: Mapping[tuple[str, str], pd.DataFrame]) -> None:
+    """Write a table in parts, one for each wave and form, so that no report need load it whole."""
+    for (wave, form), frame in parts.items():
+        write_table(folder / name / f"wave={quote(wave, safe='')}", f"form={quote(form, safe='')}", frame)
+
+
+def list_parts(folder: Path, name: str) -> list[tuple[str, str]]:
+    """Return the (wave, form) of every part of a table, in code order."""
+    found = sorted((folder / name).glob("wave=*/form=*"))
+    return [
+        (unquote(path.parent.name.removeprefix("wave=")), unquote(path.name.removeprefix("form="))) for path in found
+    ]
+
+
+def read_part(folder: Path, name: str, part: tuple[str, str]) -> pd.DataFrame:
+    """Return one part of a table."""
+    wave, form = (quote(code, safe="") for code in part)
+    return pd.read_parquet(folder / name / f"wave={wave}" / f"form={form}" / "part-0.parquet")
 
 
 def hash_files(paths: Iterable[Path], *, base: Path) -> str:
