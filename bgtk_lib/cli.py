@@ -86,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command is None:
             build_parser(language).print_help(sys.stderr)
             return 2
+        _check_places(chosen)
         return _RUN[chosen.command](chosen, language)
     except SystemExit as done:  # --help
         return int(done.code or 0)
@@ -100,6 +101,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _tell(say("cli.fault", kind=type(error).__name__), language)
         return 3
+
+
+def _check_places(chosen: argparse.Namespace) -> None:
+    """Refuse a path that no file system takes: a name too long, a sign that has no bytes."""
+    for name in ("workspace", "params", "folder"):
+        place = getattr(chosen, name, None)
+        try:
+            Path(place or ".").stat()
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue  # absent, but possible: what reads it says so
+        except (OSError, ValueError) as error:
+            raise ParameterError(say("file.absent", path=str(place)[:40])) from error
 
 
 def _guess_language(given: Sequence[str]) -> Language:
@@ -276,7 +289,7 @@ def _run_demo(chosen: argparse.Namespace, language: Language) -> int:
     require_known(chosen.scenario, SCENARIOS, what="--scenario")
     for fault in chosen.fault:
         require_known(fault, FAULTS, what="--fault")
-    if not chosen.seed.isdigit():
+    if not chosen.seed.isdecimal() or len(chosen.seed) > 18:
         raise ParameterError(say("declared.wrong_type", path="--seed", found=chosen.seed[:20], wanted=say("kind.int")))
     folder = Path(chosen.folder)
     _clear_demo(folder)
@@ -304,6 +317,9 @@ def _write_gates(gates: dict[str, Any]) -> str:
 
 def _clear_demo(folder: Path) -> None:
     """Remove an earlier demonstration; anything else in the way is refused."""
+    above = next(parent for parent in folder.resolve().parents if parent.exists())
+    if not above.is_dir():
+        raise ParameterError(say("cli.demo_folder", folder=above.name))
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:

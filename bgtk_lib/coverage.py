@@ -120,7 +120,8 @@ def bound_shares(counts: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
     Parameters
     ----------
     counts : DataFrame
-        cell, invited, usable, and `few` (``absent``, ``present`` or null): which side `release_nested` withheld.
+        cell, invited, usable, `few` (``absent``, ``present`` or null): which side `release_nested` withheld, and `base`:
+        the smallest count shown that the usable ones are among (those who sat, else the invited).
     min_cell : int
         Fewest persons a printed number may stand for.
 
@@ -128,17 +129,20 @@ def bound_shares(counts: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
     -------
     DataFrame
         cell, invited, share (percent), bound (``exact``, ``at_least``, ``at_most``); where fewer than `min_cell`
-        of the invited are absent, all that is said is "at least (invited − min_cell + 1) / invited".
+        of the base are absent, all that is said is "at least (base − min_cell + 1) / invited".
 
     Examples
     --------
-    >>> bound_shares(pd.DataFrame({"cell": ["a"], "invited": [50], "usable": [None], "few": ["absent"]}), min_cell=10)
+    Of 50 invited 40 sat, and fewer than ten of these are not usable: at least 31 of 50.
+
+    >>> one = pd.DataFrame({"cell": ["a"], "invited": [50], "base": [40], "usable": [None], "few": ["absent"]})
+    >>> bound_shares(one, min_cell=10)
       cell  invited  share     bound
-    0    a       50   82.0  at_least
+    0    a       50   62.0  at_least
     """
     invited, usable = counts["invited"].astype(float), counts["usable"].astype(float)
     absent, present = counts["few"].eq("absent"), counts["few"].eq("present")
-    least, most = 100 * (invited - min_cell + 1) / invited, 100 * (min_cell - 1) / invited
+    least, most = 100 * (counts["base"].astype(float) - min_cell + 1) / invited, 100 * (min_cell - 1) / invited
     share = (100 * usable / invited).mask(present, most).mask(absent, least)
     bound = pd.Series("exact", index=counts.index, dtype="str").mask(present, "at_most").mask(absent, "at_least")
     return pd.DataFrame({"cell": counts["cell"], "invited": counts["invited"], "share": share, "bound": bound})

@@ -59,9 +59,10 @@ def plan_suppression(tables: Mapping[str, pd.Series[int]], *, min_cell: int) -> 
 
     Notes
     -----
-    Within one table: every cell of 1 … min_cell − 1 is hidden; then, while a single cell is hidden or the hidden ones
-    together stand for fewer than `min_cell`, the smallest cell left is hidden too (primary and complementary
-    suppression in one dimension). Empty cells stand for nobody and stay.
+    Within one table: every cell of 1 … min_cell − 1 is hidden; then, while a single cell is hidden, the hidden ones
+    together stand for fewer than `min_cell`, or their sum leaves one of them a single value (1 and 10 are all that 11
+    can be), the smallest cell left is hidden too (primary and complementary suppression in one dimension). Empty cells
+    stand for nobody and stay.
 
     Examples
     --------
@@ -76,10 +77,17 @@ def plan_suppression(tables: Mapping[str, pd.Series[int]], *, min_cell: int) -> 
             str(code): "small" for code in cells.index[cells < min_cell]
         }
         left = [str(code) for code in cells.index if str(code) not in aside]
-        while aside and left and (len(aside) < 2 or sum(int(cells[code]) for code in aside) < min_cell):
+        while aside and left and _give_away(aside, sum(int(cells[code]) for code in aside), min_cell=min_cell):
             aside[left.pop(0)] = "complement"
         hidden[name] = aside
     return Plan(min_cell=min_cell, hidden=hidden)
+
+
+def _give_away(aside: Mapping[str, str], total: int, *, min_cell: int) -> bool:
+    """Whether the total of the hidden cells says too much: it is small itself, or leaves a cell a single value."""
+    ranges = [(1, min_cell - 1) if kind == "small" else (min_cell, total) for kind in aside.values()]
+    above, below = total - sum(low for low, _ in ranges), sum(high for _, high in ranges) - total
+    return total < min_cell or any(min(high, low + above) <= max(low, high - below) for low, high in ranges)
 
 
 def name_table(report: str, selection: Mapping[str, object], part: str) -> str:
@@ -223,7 +231,7 @@ def _pool(reasons: Mapping[str, int], min_cell: int) -> dict[str, int]:
         pool += ordered.pop(0)[0]
     kept = {reason for _, reason in ordered}
     named = {reason: n for reason, n in reasons.items() if reason in kept}
-    return {**named, "several": pool} if pool else named
+    return {**named, "several": pool + named.get("several", 0)} if pool else named
 
 
 def publish_count(n: int, plan: Plan) -> Text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,11 +13,10 @@ from typing import Any
 import pandas as pd
 
 from bgtk_lib.disclosure import Plan, name_table, plan_suppression
-from bgtk_lib.errors import ParameterError
 from bgtk_lib.findings import Gate
-from bgtk_lib.words import say
 from bgtk_lib.workspace import STAGES, Workspace
 from bgtk_lib.workspace.store import code_fingerprint, library_versions, read_json, write_json
+from bgtk_lib.workspace.typed import read_decision_rows
 
 DECISION_COLUMNS = ("date", "who", "code", "scope", "decision", "reason")
 SELECTS = ("assessment", "wave", "wave_pre", "wave_post", "districts", "jenjang")
@@ -35,13 +33,7 @@ def apply_decisions(gates: Iterable[Gate], path: Path) -> list[Gate]:
         CSV with date, who, code, scope (as printed: ``assessment=PED, wave=p1-pre``; empty for all), decision (``lift``)
         and reason. A STOP cannot be lifted.
     """
-    if not path.is_file():
-        return list(gates)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        decisions = list(reader)
-    if tuple(reader.fieldnames or ()) != DECISION_COLUMNS:
-        raise ParameterError(say("decisions.columns", path=path.name, wanted=", ".join(DECISION_COLUMNS)))
+    decisions = read_decision_rows(path, DECISION_COLUMNS)
     lifted = {
         (d["code"], d["scope"]): f"{d['who']}, {d['date']}: {d['reason']}" for d in decisions if d["decision"] == "lift"
     }

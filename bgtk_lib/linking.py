@@ -6,14 +6,13 @@ be shown marked as draft; a link by anchor items is what opens them.
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bgtk_lib.errors import ParameterError
 from bgtk_lib.findings import Gate
 from bgtk_lib.words import plain, say
+from bgtk_lib.workspace.typed import read_decision_rows
 
 DECISION_COLUMNS = ("date", "who", "form_from", "form_to", "decision", "reason")
 
@@ -40,14 +39,7 @@ class Comparison:
 
 def read_decisions(path: Path) -> list[dict[str, str]]:
     """Return the recorded decisions about links (`data/decisions/links.csv`); none where the file is absent."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    if tuple(reader.fieldnames or ()) != DECISION_COLUMNS:
-        raise ParameterError(say("decisions.columns", path=path.name, wanted=", ".join(DECISION_COLUMNS)))
-    return rows
+    return read_decision_rows(path, DECISION_COLUMNS)
 
 
 def compare_forms(forms_pre: set[str], forms_post: set[str], decisions: list[dict[str, str]]) -> Comparison:

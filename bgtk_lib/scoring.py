@@ -134,13 +134,8 @@ def score_form(answers: pd.DataFrame, *, key: pd.DataFrame | None, form: Form, f
 def _highest_points(credit: pd.DataFrame, key: pd.DataFrame | None, form: Form) -> float:
     if form.scored or key is None:
         return float(np.nansum(np.maximum(credit.max(), 1.0)))
-    best = (
-        key[key["item_id"].isin(credit.columns)]
-        .assign(credit=key["credit"].fillna(1.0))
-        .groupby("item_id")["credit"]
-        .max()
-    )
-    return float(best.sum())
+    here = key[key["item_id"].isin(credit.columns)]
+    return float(here["credit"].fillna(1.0).groupby(here["item_id"]).max().sum())
 
 
 def score_totals(totals: pd.DataFrame, *, form_id: str) -> Scored:

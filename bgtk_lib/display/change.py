@@ -243,6 +243,11 @@ def draw_change_numbers(released: Released, context: Context) -> Sequence[Shown]
     return [draw_numbers(released, context)]
 
 
+def draw_reliability(released: Released, context: Context) -> Sequence[Shown]:
+    """Draw the reliability of the forms and the items to be looked at, under a caption of their own."""
+    return [draw_numbers(released, context, caption=say("reliability.caption"))]
+
+
 NEAR_ZERO = 0.05  # an end this near to zero is written with two places, so that its side can be seen
 SMALLEST_P = 0.0001  # below, a p value is written as such
 PLACES: Mapping[str, int] = {

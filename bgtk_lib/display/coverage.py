@@ -94,19 +94,21 @@ def frame_coverage(released: Released, by: str, context: Context) -> pd.DataFram
     found = {(figure.where[by], figure.name): figure for figure in released.figures}
     labels, rows = _labels(by), []
     for cell in cells:
-        invited, usable = (found[cell, name].value for name in ("coverage.invited", "coverage.usable"))
+        names = ("coverage.invited", "coverage.sat", "coverage.usable")
+        invited, sat, usable = (found[cell, name].value for name in names)
         few = {"small": "present", "complement": "absent"}.get(usable.kind) if isinstance(usable, Withheld) else None
         rows.append(
             {
                 "cell": cell,
                 "label": labels.get(cell, plain(cell)).said(context.language),
                 "invited": None if isinstance(invited, Withheld) else invited,
+                "base": next((n for n in (sat, invited) if not isinstance(n, Withheld)), None),
                 "usable": None if isinstance(usable, Withheld) else usable,
                 "few": None if isinstance(invited, Withheld) else few,
                 "withheld": invited.reason if isinstance(invited, Withheld) else None,
             }
         )
-    frame = pd.DataFrame(rows, columns=["cell", "label", "invited", "usable", "few", "withheld"])
+    frame = pd.DataFrame(rows, columns=["cell", "label", "invited", "base", "usable", "few", "withheld"])
     bounded = bound_shares(frame, min_cell=context.min_cell)
     written = [
         None if pd.isna(row["share"]) else say(f"share.{row['bound']}", value=row["share"]).said(context.language)

@@ -31,7 +31,7 @@ GLOSSARY = {
 
 
 def draw_head(report: Report) -> list[Shown]:
-    """Draw the cover, and what holds or stops the report."""
+    """Draw the cover."""
     context = report.context
     stages = report.workspace.stage_record("score").get("fingerprint") or report.workspace.stage_record("check").get(
         "fingerprint"
@@ -57,12 +57,17 @@ def draw_head(report: Report) -> list[Shown]:
         marks=report.marks,
         standing=write_standing(context.confidence),
     )
-    pieces = [draw_cover(cover, language=context.language)]
-    if report.status != "done":
-        kind: NoticeKind = "stop" if report.status == "stopped" else "hold"
-        heading = say(f"notice.{report.status}")
-        pieces.append(draw_notice(kind, heading=heading, body=_closed_lines(report), language=context.language))
-    return pieces
+    return [draw_cover(cover, language=context.language)]
+
+
+def draw_status(report: Report) -> list[Shown]:
+    """Draw what holds or stops the report, after its answer; nothing where no gate is closed."""
+    if report.status == "done":
+        return []
+    kind: NoticeKind = "stop" if report.status == "stopped" else "hold"
+    lines = gather_gates([g for g in report.gates if g.closed and g.code in report.declaration.rests_on])
+    body = [join([plain(f"{gate.code}: "), gate.message], "") for gate in lines]
+    return [draw_notice(kind, heading=say(f"notice.{report.status}"), body=body, language=report.context.language)]
 
 
 def name_report(report: Report) -> Text:
@@ -111,11 +116,6 @@ def _tell_window(report: Report, wave: str) -> Text:
 
 def _write(value: Any) -> str:
     return ", ".join(map(str, value)) or "–" if isinstance(value, list) else "–" if value is None else str(value)
-
-
-def _closed_lines(report: Report) -> list[Text]:
-    closed = [g for g in report.gates if g.closed and g.code in report.declaration.rests_on]
-    return [join([plain(f"{gate.code}: "), gate.message], "") for gate in closed]
 
 
 def draw_gate_table(report: Report) -> Sequence[Shown]:

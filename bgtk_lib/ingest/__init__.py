@@ -46,7 +46,8 @@ def run_ingest(workspace: Workspace, tell: Tell = silent) -> dict[str, Any]:
     if not workspace.declared.sources:
         raise ParameterError(say("workspace.no_sources"))
     mappings = {s.name: _open_mapping(workspace, s) for s in workspace.declared.sources if s.adapter == "table"}
-    key = open_key(workspace)
+    found = {s.name: workspace.files_of(s) for s in workspace.declared.sources}
+    key = open_key(workspace)  # made at the first run: not before all files are there
     extracts: dict[str, Extract] = {}
     positions: dict[tuple[str, int], str] = {}
     registers_first = sorted(
@@ -54,7 +55,7 @@ def run_ingest(workspace: Workspace, tell: Tell = silent) -> dict[str, Any]:
     )
     for source in registers_first:
         tell(say("progress.reading", source=source.name))
-        files = workspace.files_of(source)
+        files = found[source.name]
         if source.adapter == "dapodik_json":
             extract = extract_dapodik(source, files)
         else:

@@ -5,7 +5,9 @@ pydantic does the typing; this module says its verdicts in Indonesian and Englis
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +26,7 @@ class Declared(BaseModel):
 
 
 D = TypeVar("D", bound=Declared)
+DEEPEST = 40  # levels of nesting in a YAML file; workspace.yaml has seven
 
 
 class _TextLoader(yaml.CSafeLoader):
@@ -60,7 +63,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ParameterError(say("file.absent", path=path.name))
     try:
-        read = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_TextLoader)  # noqa: S506 - a safe loader, with text for every scalar
+        text = path.read_text(encoding="utf-8-sig")
+        _check_depth(text)
+        read = yaml.load(text, Loader=_TextLoader)  # noqa: S506 - a safe loader, with text for every scalar
     except UnicodeDecodeError as error:
         raise ParameterError(say("yaml.encoding", path=path.name)) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -70,6 +75,35 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(read, dict) or not all(isinstance(key, str) for key in read):
         raise ParameterError(say("yaml.not_a_mapping", path=path.name))
     return read
+
+
+def _check_depth(text: str) -> None:
+    """Refuse nesting that no declaration has: libyaml's composer recurses in C, and would take the whole process down."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", event.start_mark)  # type: ignore[arg-type]
+
+
+def read_decision_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """Return the rows of a file of recorded decisions; none where it is absent.
+
+    Raises
+    ------
+    ParameterError
+        If it is not UTF-8 or has other columns than these.
+    """
+    if not path.is_file():
+        return []
+    try:
+        lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise ParameterError(say("yaml.encoding", path=path.name)) from error
+    rows = [line for line in lines if line]
+    if not rows or tuple(rows[0]) != columns or any(len(row) != len(columns) for row in rows):
+        raise ParameterError(say("decisions.columns", path=path.name, wanted=", ".join(columns)))
+    return [dict(zip(columns, row, strict=True)) for row in rows[1:]]
 
 
 def declare(kind: type[D], values: Mapping[str, Any], *, where: str) -> D:
