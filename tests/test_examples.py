@@ -25,7 +25,11 @@ LINKS = "date,who,form_from,form_to,decision,reason\n2026-11-21,panel,P1,P2,para
 def copy_example(name: str, folder: Path) -> Path:
     """Copy an example beside a link to its data, as a checkout has it."""
     home = folder / "main" / "examples" / name
-    shutil.copytree(ROOT / "examples" / name, home, ignore=shutil.ignore_patterns("reports", "canonical", "derived", "scores", "quarantine", "identity.json"))
+    shutil.copytree(
+        ROOT / "examples" / name,
+        home,
+        ignore=shutil.ignore_patterns("reports", "canonical", "derived", "scores", "quarantine", "identity.json"),
+    )
     (folder / "shared").symlink_to(SHARED.parent)
     return home
 

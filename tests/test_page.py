@@ -240,11 +240,13 @@ def test_an_end_close_to_zero_is_not_rounded_onto_it():
     assert "0,03 sampai" in sentences.tell_bottom_line(change(low=0.031)).id
 
 
-def test_a_difference_that_rounding_hides_is_explained():
-    odd = change(mean=3.36, pre_mean=52.04, post_mean=55.40)
-    odd_again = change(mean=3.42, pre_mean=52.04, post_mean=55.46)
-    assert "pembulatan" not in sentences.tell_change(odd).id
-    assert "pembulatan" in sentences.tell_change(odd_again).id
+def test_a_difference_that_rounding_hides_is_written_with_two_places():
+    plain_one = change(mean=3.36, pre_mean=52.04, post_mean=55.40)
+    odd = change(mean=3.42, pre_mean=52.04, post_mean=55.46)
+    assert "3,4 poin (dari 52,0 menjadi 55,4" in sentences.tell_change(plain_one).id
+    assert "3,42 poin (dari 52,04 menjadi 55,46" in sentences.tell_change(odd).id
+    still_odd = change(mean=3.4257, pre_mean=52.0449, post_mean=55.4706)
+    assert "pembulatan" in sentences.tell_change(still_odd).id
 
 
 def test_the_sentence_of_the_districts_counts_what_the_figure_shows():

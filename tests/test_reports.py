@@ -142,7 +142,7 @@ FIGURE = {"name", "where", "value", "low", "high", "se", "n", "unit", "populatio
 NUMBER = int | float
 CHANGE_NAMES = {
     "change.mean", "change.g_av", "change.t", "change.df", "change.p", "change.d_z", "change.mean_pre",
-    "change.mean_post", "change.sd_pre", "change.sd_post", "retest.r", "pairs.n", "unpaired.n", "clusters.n",
+    "change.mean_post", "change.sd_pre", "change.sd_post", "retest.r", "pairs.n", "joiners.n", "clusters.n",
     "clusters.effective", "leavers.n", "leavers.mean_pre", "leavers.g", "stayers.mean_pre", "reliability.alpha",
     "scale.max", "sensitivity.complete", "sensitivity.leavers_regressed", "sensitivity.district_clusters", "sensitivity.practice",
 }  # fmt: skip
@@ -636,7 +636,6 @@ def test_the_change_is_what_the_pairs_say(slug, rendered):
         "change.t": mean / se,
         "retest.r": np.corrcoef(pre, post)[0, 1],
         "pairs.n": n,
-        "unpaired.n": len(left),
         "leavers.mean_pre": left.mean(),
         "clusters.n": pairs["npsn"].nunique(),
         "clusters.effective": n**2 / (pairs["npsn"].value_counts() ** 2).sum(),
@@ -877,7 +876,7 @@ def test_scores_of_two_forms_are_not_compared(stopped):
     figures = read_figures(read_results(stopped, CHANGE))
     for name in (
         "pairs.n",
-        "unpaired.n",
+        "leavers.n",
         "clusters.n",
         "change.mean_pre",
         "change.mean_post",
@@ -981,7 +980,7 @@ def test_different_people_are_stopped(tmp_path):
     assert figures[("change.mean",)]["withheld"]["kind"] == "gate"
     assert "C03" in figures[("change.mean",)]["withheld"]["en"]
     assert is_number(figures[("pairs.n",)]["value"])
-    assert is_number(figures[("unpaired.n",)]["value"])
+    assert is_number(figures[("leavers.n",)]["value"])
 
 
 def test_a_small_district_is_hidden_with_its_complement():

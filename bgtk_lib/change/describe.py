@@ -23,7 +23,7 @@ PRACTICE_SD = 0.25  # what sitting the same form again may add, at most (Hauskne
 FEWEST_DF = 3  # below, a t interval of cluster means says next to nothing, and its coverage is not known
 
 
-def list_change(change: Change | Withheld, pairs: pd.DataFrame, *, n_unpaired: int) -> list[Figure]:
+def list_change(change: Change | Withheld, pairs: pd.DataFrame) -> list[Figure]:
     """Return a change as figures: `change.*`, `pairs.n`, `retest.r`; the whole is withheld where it has no interval.
 
     Parameters
@@ -32,8 +32,6 @@ def list_change(change: Change | Withheld, pairs: pd.DataFrame, *, n_unpaired: i
         As `estimate_change` returns it.
     pairs : DataFrame
         The pairs behind it; their `points_max` is the end of the scale.
-    n_unpaired : int
-        Persons who sat one wave only; printed beside the pairs.
     """
     everyone = say("population.pairs")
     if isinstance(change, Withheld):
@@ -56,9 +54,6 @@ def list_change(change: Change | Withheld, pairs: pd.DataFrame, *, n_unpaired: i
         measured(name="change.sd_post", value=change.sd_post, unit="points"),
         figure(name="scale.max", value=float(pairs["points_max"].max()), unit="points"),
         figure(name="pairs.n", value=change.n_pairs, unit="persons"),
-        Figure(
-            name="unpaired.n", value=n_unpaired, unit="persons", n=n_unpaired, population=say("population.unpaired")
-        ),
         figure(name="clusters.n", value=change.n_clusters, unit="clusters"),
         figure(name="clusters.effective", value=change.n_clusters_effective, unit="clusters"),
     ]
@@ -92,12 +87,24 @@ def list_districts(table: pd.DataFrame) -> list[Figure]:
     return figures
 
 
-def list_leavers(gap: LeaverGap | Withheld, n_leavers: int) -> list[Figure]:
-    """Return who left beside who stayed: `leavers.n`, `leavers.mean_pre`, `stayers.mean_pre`, `leavers.g`."""
+def list_leavers(gap: LeaverGap | Withheld, *, n_leavers: int, n_joiners: int) -> list[Figure]:
+    """Return who left beside who stayed: `leavers.n`, `leavers.mean_pre`, `stayers.mean_pre`, `leavers.g`, `joiners.n`.
+
+    Parameters
+    ----------
+    gap : LeaverGap or Withheld
+        As `compare_leavers` returns it.
+    n_leavers, n_joiners : int
+        Persons scored at the first wave only, and at the second only.
+    """
     figure = partial(Figure, n=n_leavers, population=say("population.leavers"))
-    count = figure(name="leavers.n", value=n_leavers, unit="persons")
+    joined = say("population.joiners")
+    counts = [
+        figure(name="leavers.n", value=n_leavers, unit="persons"),
+        Figure(name="joiners.n", value=n_joiners, unit="persons", n=n_joiners, population=joined),
+    ]
     if isinstance(gap, Withheld):
-        return [count, figure(name="leavers.g", value=gap, unit="sd")]
+        return [*counts, figure(name="leavers.g", value=gap, unit="sd")]
     stayed = Figure(
         name="stayers.mean_pre",
         value=gap.mean_stayers,
@@ -107,7 +114,7 @@ def list_leavers(gap: LeaverGap | Withheld, n_leavers: int) -> list[Figure]:
         gates=MEASURING,
     )
     return [
-        count,
+        *counts,
         stayed,
         figure(name="leavers.mean_pre", value=gap.mean_leavers, unit="points", gates=MEASURING),
         figure(name="leavers.g", value=gap.g, low=gap.low, high=gap.high, unit="sd", gates=MEASURING),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -10,13 +11,14 @@ from bgtk_lib.disclosure import Released
 from bgtk_lib.display import figures as draw
 from bgtk_lib.display import sentences as tell
 from bgtk_lib.display.canvas import draw_figure, start_figure
+from bgtk_lib.display.change import frame_districts
 from bgtk_lib.display.context import Context
 from bgtk_lib.display.gates import gather_gates
 from bgtk_lib.display.page import Shown, draw_answer, draw_notice
 from bgtk_lib.display.table import Column, draw_table
 from bgtk_lib.errors import Text
-from bgtk_lib.findings import Gate
-from bgtk_lib.schema import districts, tables
+from bgtk_lib.findings import Gate, Withheld
+from bgtk_lib.schema import tables
 from bgtk_lib.words import join, plain, say
 
 
@@ -33,22 +35,32 @@ def draw_quality_answer(gates: Sequence[Gate], context: Context) -> Shown:
 
 
 def draw_row_account(released: Released, context: Context) -> Sequence[Shown]:
-    """Draw received = accepted + set aside for every table; small numbers are bounds."""
-    frame = released.frame if released.frame is not None else pd.DataFrame()
-    frame = frame.assign(label=[tables()[name].about.said(context.language) for name in frame["table"]])
+    """Draw received = accepted + set aside for every table; where few were set aside, both are written as bounds."""
+    found = {(figure.where["table"], figure.name): figure.value for figure in released.figures}
+    rows = []
+    for table in dict.fromkeys(figure.where["table"] for figure in released.figures):
+        received, accepted, aside = (found[table, f"rows.{name}"] for name in ("received", "accepted", "set_aside"))
+        row: dict[str, Any] = {"label": tables()[table].about.said(context.language)}
+        if isinstance(received, Withheld):
+            row["withheld"] = received.reason
+        elif isinstance(accepted, Withheld):
+            least = say("rows.at_least", n=received - context.min_cell + 1)
+            row |= {"received": received, "accepted": least, "set_aside": say("count.few", min_cell=context.min_cell)}
+        else:
+            row |= {"received": received, "accepted": say("count.exact", n=accepted)}
+            row["set_aside"] = say("count.exact", n=0 if isinstance(aside, Withheld) else aside)
+        rows.append(
+            {k: v.said(context.language) if isinstance(v, Text) and k != "withheld" else v for k, v in row.items()}
+        )
+    frame = pd.DataFrame(rows, columns=["label", "received", "accepted", "set_aside", "withheld"])
     columns = [
         Column("label", say("column.table")),
         Column("received", say("column.received"), "count"),
-        Column("accepted_said", say("column.accepted")),
-        Column("set_aside_said", say("column.set_aside")),
+        Column("accepted", say("column.accepted")),
+        Column("set_aside", say("column.set_aside")),
     ]
-    for name in ("accepted_said", "set_aside_said"):
-        frame[name] = [text.said(context.language) for text in frame[name]]
-    return [
-        draw_table(
-            frame, columns=columns, caption=say("rows.caption"), language=context.language, note=say("rows.note")
-        )
-    ]
+    caption, note = say("rows.caption"), say("rows.note")
+    return [draw_table(frame, columns=columns, caption=caption, language=context.language, note=note)]
 
 
 def draw_rules(released: Released, context: Context) -> Sequence[Shown]:
@@ -76,22 +88,13 @@ def draw_rules(released: Released, context: Context) -> Sequence[Shown]:
 
 def draw_problems(released: Released, context: Context) -> Sequence[Shown]:
     """Draw the share of records with a problem by district."""
-    frame = released.frame
-    if frame is None or frame.empty:
+    frame = frame_districts(released.figures, name="problems.share").rename(columns={"value": "share", "n": "records"})
+    if frame.empty:
         return [draw_notice("note", heading=say("quality.no_districts"), body=[], language=context.language)]
-    labels = districts()["label"]
-    frame = frame.assign(label=frame["district"].map(labels))
-    figure, ax = start_figure(len(frame))
+    canvas, ax = start_figure(len(frame))
     draw.draw_problem_rates(frame, ax, language=context.language)
-    return [
-        draw_figure(
-            figure,
-            title=say("quality.problems.title"),
-            sentence=tell.tell_problem_rates(frame),
-            marks=context.marks,
-            language=context.language,
-        )
-    ]
+    title, sentence = say("quality.problems.title"), tell.tell_problem_rates(frame)
+    return [draw_figure(canvas, title=title, sentence=sentence, marks=context.marks, language=context.language)]
 
 
 def draw_sittings(released: Released, context: Context) -> Sequence[Shown]:

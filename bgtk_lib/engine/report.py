@@ -13,7 +13,7 @@ import pandas as pd
 from IPython.display import display
 
 from bgtk_lib.change.estimate import Change
-from bgtk_lib.disclosure import Plan, Released, publish_count, publish_flow
+from bgtk_lib.disclosure import Plan, Released, publish_flow, release_nested
 from bgtk_lib.display.context import Context
 from bgtk_lib.display.page import Shown, draw_notice, draw_prose
 from bgtk_lib.display.quality import draw_row_account
@@ -23,7 +23,7 @@ from bgtk_lib.engine.parameters import Report as Declaration
 from bgtk_lib.engine.rows import count_answer_states, read_attendance
 from bgtk_lib.errors import ParameterError, Text
 from bgtk_lib.findings import Figure, Flow, FlowStep, Gate, Withheld
-from bgtk_lib.quality.summary import account_rows
+from bgtk_lib.quality.summary import ROWS_ORDER, account_rows, list_rows
 from bgtk_lib.stages import read_gates
 from bgtk_lib.words import SYNTHETIC_MARK, join, plain, say
 from bgtk_lib.workspace import Workspace, open_workspace
@@ -209,6 +209,10 @@ class Report:
         unpaired = self.read("unpaired")
         return unpaired[unpaired["reason"] == "only_pre"].rename(columns={"score": "score_pre"}).reset_index(drop=True)
 
+    def count_joiners(self) -> int:
+        """Return how many sat the second wave only."""
+        return int((self.read("unpaired")["reason"] == "only_post").sum())
+
     def roster(self) -> pd.DataFrame | None:
         """Return who was invited, or None where no roster came."""
         return self.read("roster") if len(read_attendance(self.workspace, "roster")) else None
@@ -227,17 +231,7 @@ class Report:
     def show_rows(self) -> None:
         """Show received = accepted + set aside for every table of the workspace."""
         rows = account_rows(self.workspace.stage_record("ingest")["sources"], self.workspace.read_derived("set_aside"))
-        few = rows["set_aside"].between(1, self.parameters.min_cell - 1)
-        said = [publish_count(int(n), self.plan) for n in rows["set_aside"]]
-        floor = rows["received"] - self.parameters.min_cell + 1
-        kept = [
-            say("rows.at_least", n=int(low)) if hide else say("count.exact", n=int(n))
-            for hide, low, n in zip(few, floor, rows["accepted"], strict=True)
-        ]
-        frame = rows[["table", "received"]].copy()
-        frame["set_aside_said"] = pd.Series(said, index=frame.index, dtype=object)
-        frame["accepted_said"] = pd.Series(kept, index=frame.index, dtype=object)
-        self.show(Released(frame=frame), draw_row_account)
+        self.show(release_nested(list_rows(rows), self.plan, order=ROWS_ORDER), draw_row_account)
 
     def inventory(self) -> Released:
         """Return the sources with their files, rows and the first digits of their hash."""

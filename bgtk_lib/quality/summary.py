@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
+from bgtk_lib.findings import Figure
+from bgtk_lib.words import say
+
+ROWS_ORDER = ("rows.received", "rows.accepted")
+PROBLEMS_ORDER = ("problems.records", "problems.n")
 ROW_COLUMNS = ["table", "received", "accepted", "set_aside"]
 
 
@@ -35,6 +41,40 @@ def account_rows(sources: Sequence[Mapping[str, Any]], set_aside: pd.DataFrame) 
     frame["set_aside"] += frame["table"].map(later).fillna(0).astype(int)
     frame["accepted"] = frame["received"] - frame["set_aside"]
     return frame[ROW_COLUMNS]
+
+
+def list_rows(rows: pd.DataFrame) -> list[Figure]:
+    """Return `rows.received`, `rows.accepted` and `rows.set_aside` of every table, as figures.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As `account_rows` returns it.
+    """
+    figures = []
+    for row in rows.to_dict("records"):
+        figure = partial(Figure, where={"table": row["table"]}, unit="rows", population=say("population.rows"))
+        figures += [figure(name=f"rows.{n}", value=row[n], n=row[n]) for n in ("received", "accepted", "set_aside")]
+    return figures
+
+
+def list_problems(problems: pd.DataFrame) -> list[Figure]:
+    """Return `problems.records`, `problems.n` and `problems.share` of every district, as figures.
+
+    Parameters
+    ----------
+    problems : DataFrame
+        As `rate_problems` returns it.
+    """
+    figures = []
+    for row in problems.to_dict("records"):
+        figure = partial(Figure, where={"district": row["district"]}, population=say("population.rows"))
+        figures += [
+            figure(name="problems.records", value=row["records"], unit="rows", n=row["records"]),
+            figure(name="problems.n", value=row["problems"], unit="rows", n=row["problems"]),
+            figure(name="problems.share", value=row["share"], unit="percent", n=row["records"]),
+        ]
+    return figures
 
 
 def rate_problems(session: pd.DataFrame) -> pd.DataFrame:
