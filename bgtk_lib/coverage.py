@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from bgtk_lib.findings import Figure, Withheld
@@ -12,6 +13,7 @@ from bgtk_lib.words import plain, say
 COUNTING = ("D01", "D06", "D07", "D09", "D10", "E08", "P07")
 PLACING = (*COUNTING, "D08", "D11")
 ORDER = ("coverage.invited", "coverage.sat", "coverage.usable")
+CAPPED, FEWEST_FOR_ALL = 95, 60  # below 60 persons no "100 %": it would speak of each of them
 COUNT_COLUMNS = ["cell", "invited", "sat", "usable"]
 
 
@@ -129,7 +131,8 @@ def bound_shares(counts: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
     -------
     DataFrame
         cell, invited, share (percent), bound (``exact``, ``at_least``, ``at_most``); where fewer than `min_cell`
-        of the base are absent, all that is said is "at least (base − min_cell + 1) / invited".
+        of the base are absent, all that is said is "at least (base − min_cell + 1) / invited"; bounds are rounded away
+        from the truth, never towards it; above 95 % of fewer than 60 "at least 95 %" is said.
 
     Examples
     --------
@@ -143,6 +146,9 @@ def bound_shares(counts: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
     invited, usable = counts["invited"].astype(float), counts["usable"].astype(float)
     absent, present = counts["few"].eq("absent"), counts["few"].eq("present")
     least, most = 100 * (counts["base"].astype(float) - min_cell + 1) / invited, 100 * (min_cell - 1) / invited
-    share = (100 * usable / invited).mask(present, most).mask(absent, least)
-    bound = pd.Series("exact", index=counts.index, dtype="str").mask(present, "at_most").mask(absent, "at_least")
+    exact = 100 * usable / invited
+    nearly_all = exact.gt(CAPPED) & invited.lt(FEWEST_FOR_ALL) & ~absent & ~present
+    share = exact.round().mask(nearly_all, CAPPED).mask(present, most.map(np.ceil)).mask(absent, least.map(np.floor))
+    bound = pd.Series("exact", index=counts.index, dtype="str")
+    bound = bound.mask(nearly_all, "at_least").mask(present, "at_most").mask(absent, "at_least")
     return pd.DataFrame({"cell": counts["cell"], "invited": counts["invited"], "share": share, "bound": bound})

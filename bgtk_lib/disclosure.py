@@ -131,7 +131,7 @@ def _screen(figure: Figure, min_cell: int, hidden: Mapping[str, str], cell: str)
 def release_nested(
     figures: Iterable[Figure], plan: Plan, *, order: Sequence[str], table: str | None = None, cell: str = "district"
 ) -> Released:
-    """Return nested counts (invited ≥ sat ≥ usable) so that no difference of two shown ones is 1 … min_cell − 1.
+    """Return nested counts (invited ≥ sat ≥ usable) so that no difference of two shown ones gives a few away.
 
     Parameters
     ----------
@@ -141,28 +141,50 @@ def release_nested(
         As in `release`.
     order : sequence of str
         Names of the counts, the widest first; a share is withheld with the last of them.
+
+    Notes
+    -----
+    The persons between two counts (absent, not usable) are a table of their own over the cells, whose total the report
+    prints too: so a gap of 1 … min_cell − 1 is hidden, and the smallest other gaps with it, by the rule of
+    `plan_suppression`. A hidden gap hides the narrower count.
     """
     shown = release(figures, plan, table=table, cell=cell).figures
-    last: dict[frozenset[tuple[str, str]], int] = {}
-    hidden: set[frozenset[tuple[str, str]]] = set()
-    found: dict[tuple[str, frozenset[tuple[str, str]]], Figure] = {}
+    cells = list(dict.fromkeys(_place(figure) for figure in shown))
+    counts = {(_place(figure), figure.name): figure for figure in shown if figure.name in order}
+    hidden: set[tuple[str, str]] = set()
+    for name in order[1:]:
+        gaps = {place: _gap(counts, place, name, order=order, hidden=hidden) for place in cells}
+        known = pd.Series({place: gap for place, gap in gaps.items() if gap is not None}, dtype="int64")
+        aside = plan_suppression({"gaps": known}, min_cell=plan.min_cell).hidden["gaps"]
+        hidden |= {(place, name) for place in aside} | {(place, name) for place, gap in gaps.items() if gap is None}
     reason = Withheld(say("withheld.complement"), kind="complement")
-    for name in order:
-        for figure in (f for f in shown if f.name == name):
-            where = frozenset(figure.where.items())
-            gap = last.get(where, figure.n) - figure.n
-            if 0 < gap < plan.min_cell or isinstance(figure.value, Withheld):
-                hidden |= {where} if name == order[-1] else set()
-                figure = figure if isinstance(figure.value, Withheld) else replace(figure, value=reason)  # noqa: PLW2901
-            else:
-                last[where] = figure.n
-            found[name, where] = figure
     released = []
     for figure in shown:
-        where = frozenset(figure.where.items())
-        derived = figure.name not in order and where in hidden and not isinstance(figure.value, Withheld)
-        released.append(replace(figure, value=reason) if derived else found.get((figure.name, where), figure))
+        name = figure.name if figure.name in order else order[-1]
+        hide = (_place(figure), name) in hidden and not isinstance(figure.value, Withheld)
+        released.append(replace(figure, value=reason) if hide else figure)
     return Released(tuple(released))
+
+
+def _place(figure: Figure) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(figure.where.items()))
+
+
+def _gap(
+    counts: Mapping[tuple[str, str], Figure],
+    place: str,
+    name: str,
+    *,
+    order: Sequence[str],
+    hidden: set[tuple[str, str]],
+) -> int | None:
+    """Return how many persons lie between a count and the narrowest wider one shown; null where it is not shown itself."""
+    figure = counts.get((place, name))
+    if figure is None or isinstance(figure.value, Withheld):
+        return None
+    wider = [counts[place, above] for above in order[: order.index(name)] if (place, above) in counts]
+    open_ones = [one for one in wider if not isinstance(one.value, Withheld) and (place, one.name) not in hidden]
+    return open_ones[-1].n - figure.n if open_ones else 0
 
 
 def release_frame(frame: pd.DataFrame, plan: Plan, *, n: str = "n", values: Sequence[str] = ()) -> Released:
@@ -220,7 +242,7 @@ def publish_flow(flow: Flow, plan: Plan) -> Flow:
         steps.append(
             FlowStep(state=step.state, n=step.n, set_aside=sum(joined.values()), reasons=_pool(joined, plan.min_cell))
         )
-    return Flow(tuple(steps))
+    return Flow(tuple(steps), shortened=len(kept) < len(flow.steps))
 
 
 def _pool(reasons: Mapping[str, int], min_cell: int) -> dict[str, int]:

@@ -14,9 +14,10 @@ import pandas as pd
 
 from bgtk_lib.disclosure import Plan, name_table, plan_suppression
 from bgtk_lib.findings import Gate
+from bgtk_lib.words import sentences
 from bgtk_lib.workspace import STAGES, Workspace
 from bgtk_lib.workspace.store import code_fingerprint, library_versions, read_json, write_json
-from bgtk_lib.workspace.typed import read_decision_rows
+from bgtk_lib.workspace.typed import read_decision_rows, require_known
 
 DECISION_COLUMNS = ("date", "who", "code", "scope", "decision", "reason")
 SELECTS = ("assessment", "wave", "wave_pre", "wave_post", "districts", "jenjang")
@@ -32,8 +33,16 @@ def apply_decisions(gates: Iterable[Gate], path: Path) -> list[Gate]:
     path : Path
         CSV with date, who, code, scope (as printed: ``assessment=PED, wave=p1-pre``; empty for all), decision (``lift``)
         and reason. A STOP cannot be lifted.
+
+    Raises
+    ------
+    ParameterError
+        If a row names a decision or a code that does not exist: a slip must not pass for a decision.
     """
     decisions = read_decision_rows(path, DECISION_COLUMNS)
+    for row in decisions:
+        require_known(row["decision"], ["lift"], what=f"{path.name}: decision")
+        require_known(row["code"], gate_codes(), what=f"{path.name}: code")
     lifted = {
         (d["code"], d["scope"]): f"{d['who']}, {d['date']}: {d['reason']}" for d in decisions if d["decision"] == "lift"
     }
@@ -42,6 +51,11 @@ def apply_decisions(gates: Iterable[Gate], path: Path) -> list[Gate]:
         reason = lifted.get((gate.code, gate.scope_text)) or lifted.get((gate.code, ""))
         found.append(replace(gate, lifted=reason) if reason and gate.state == "HOLD" else gate)
     return found
+
+
+def gate_codes() -> list[str]:
+    """Return the codes of all gates there are: those with a sentence."""
+    return sorted({key.split(".")[1] for key in sentences() if key.startswith("gate.") and key.count(".") == 2})
 
 
 def name_report_table(report: str, parameters: Mapping[str, Any], part: str) -> str:

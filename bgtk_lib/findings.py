@@ -90,6 +90,13 @@ class FlowStep:
 class Flow:
     """Received → … → used, with what was set aside between: nothing disappears.
 
+    Attributes
+    ----------
+    steps : tuple of FlowStep
+        In order.
+    shortened : bool
+        Whether steps were left out for printing, because few were set aside there.
+
     Raises
     ------
     ValueError
@@ -97,6 +104,7 @@ class Flow:
     """
 
     steps: tuple[FlowStep, ...]
+    shortened: bool = False
 
     def __post_init__(self) -> None:
         for before, after in zip(self.steps, self.steps[1:], strict=False):
@@ -151,6 +159,8 @@ class Figure:
         Fixed before looking, found while looking, or a description.
     gates : tuple of str
         Codes it rests on.
+    tells_n : bool
+        Whether `n` may be printed; not where subtracting it from another would give a few persons away.
     """
 
     name: str
@@ -164,6 +174,7 @@ class Figure:
     se: float | None = None
     status: Status = "descriptive"
     gates: tuple[str, ...] = ()
+    tells_n: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """Return it as `results.json` holds it: a withheld one has no value, no interval and no n."""
@@ -175,7 +186,7 @@ class Figure:
             "low": self.low if shown else None,
             "high": self.high if shown else None,
             "se": self.se if shown else None,
-            "n": self.n if shown else None,
+            "n": self.n if shown and self.tells_n else None,
             "unit": self.unit,
             "population": {"id": self.population.id, "en": self.population.en},
             "status": self.status,

@@ -19,6 +19,9 @@ SHARE_BY_CHANCE = (
     0.30  # of sound items with a correlation of .25, more than this are never at 0 or less with 30 persons
 )
 SCORE_COLUMNS = ["session_id", "form_id", "points", "points_max", "score_pct", "n_items", "n_answered"]
+NO_SCORES = pd.DataFrame(columns=SCORE_COLUMNS).astype(dict.fromkeys(SCORE_COLUMNS[2:], "float64"))
+NO_SCORES = NO_SCORES.astype(dict.fromkeys(SCORE_COLUMNS[:2], "str"))
+NONE_LOST = pd.DataFrame({"session_id": [], "reason": []}, dtype="str")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,7 @@ def score_form(answers: pd.DataFrame, *, key: pd.DataFrame | None, form: Form, f
     keyed = credit.notna().any() if len(credit) else pd.Series(dtype=bool)
     if not form.scored and (key is None or not set(credit.columns) <= set(key["item_id"])):
         lost = pd.DataFrame({"session_id": credit.index, "reason": "no_key"})
-        return Scored(scores=_no_scores(), unscorable=lost, review=Withheld(say("scoring.no_key", form=form_id)))
+        return Scored(scores=NO_SCORES, unscorable=lost, review=Withheld(say("scoring.no_key", form=form_id)))
     highest = _highest_points(credit, key, form)
     given = answers["state"].eq("answered").groupby(answers["session_id"].astype(object)).sum()
     points = credit.sum(axis=1)
@@ -128,7 +131,7 @@ def score_form(answers: pd.DataFrame, *, key: pd.DataFrame | None, form: Form, f
             "n_answered": given.reindex(credit.index).to_numpy(),
         }
     )
-    return Scored(scores=scores, unscorable=_none_lost(), review=review_items(credit))
+    return Scored(scores=scores, unscorable=NONE_LOST, review=review_items(credit))
 
 
 def _highest_points(credit: pd.DataFrame, key: pd.DataFrame | None, form: Form) -> float:
@@ -148,15 +151,7 @@ def score_totals(totals: pd.DataFrame, *, form_id: str) -> Scored:
     """
     scores = totals.assign(form_id=form_id, score_pct=100 * totals["points"] / totals["points_max"])
     scores = scores.reindex(columns=SCORE_COLUMNS)  # how many items there were is not known
-    return Scored(scores=scores, unscorable=_none_lost(), review=Withheld(say("scoring.totals_only")))
-
-
-def _no_scores() -> pd.DataFrame:
-    return pd.DataFrame(columns=SCORE_COLUMNS)
-
-
-def _none_lost() -> pd.DataFrame:
-    return pd.DataFrame({"session_id": [], "reason": []}, dtype="str")
+    return Scored(scores=scores, unscorable=NONE_LOST, review=Withheld(say("scoring.totals_only")))
 
 
 def judge_key(review: ItemReview | Withheld, scope: dict[str, str]) -> list[Gate]:
@@ -171,7 +166,14 @@ def judge_key(review: ItemReview | Withheld, scope: dict[str, str]) -> list[Gate
     items = review.items
     judged = items.dropna(subset=["item_rest_r"])
     if judged.empty or review.n_persons < FEWEST_FOR_SHARE:
-        return [Gate(code="D12", state="UNKNOWN", scope=scope, message=say("gate.D12.UNKNOWN"))]
+        return [
+            Gate(
+                code="D12",
+                state="UNKNOWN",
+                scope=scope,
+                message=say("gate.D12.UNKNOWN", where=plain(", ".join(scope.values()))),
+            )
+        ]
     negative = judged.loc[judged["item_rest_r"] <= 0, "item_id"]
     share = len(negative) / len(judged)
     most = SHARE_BY_CHANCE if review.n_persons < FEWEST_FOR_FLAGS else 0.10

@@ -14,7 +14,8 @@ from bgtk_lib.ingest import run_ingest
 from bgtk_lib.linking import compare_forms, judge_link, judge_reuse, read_decisions
 from bgtk_lib.pairing import Linked, pair_waves
 from bgtk_lib.quality import place_sessions, read_gate, run_check, write_gate
-from bgtk_lib.scoring import Scored, judge_key, score_form, score_totals
+from bgtk_lib.schema import conform
+from bgtk_lib.scoring import NO_SCORES, NONE_LOST, Scored, judge_key, score_form, score_totals
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import STAGES, Workspace, waves_by_phase
 from bgtk_lib.workspace.store import replacing, write_json, write_table
@@ -66,23 +67,15 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
     if not workspace.stage_record("check"):
         raise StageError(say("stage.not_run", table="check"))
     session = workspace.read_accepted("session")
-    tables: dict[str, pd.DataFrame] = {}
-    gates: list[Gate] = []
-    tell(say("progress.scoring", n=0 if session is None else len(session)))
-    if session is not None and len(session):
-        scored = _score_all(workspace, session)
-        gates += [
-            gate
-            for (form, wave), one in scored.items()
-            for gate in judge_key(one.review, _scope(workspace, form, wave))
-        ]
-        tables = _collect(workspace, session, scored)
-        linked = _link_phases(workspace, tables["scores"])
-        tables["pairs"] = pd.concat([one.pairs for one, _ in linked], ignore_index=True) if linked else pd.DataFrame()
-        tables["unpaired"] = (
-            pd.concat([one.unpaired for one, _ in linked], ignore_index=True) if linked else pd.DataFrame()
-        )
-        gates += [gate for _, judged in linked for gate in judged]
+    session = conform(pd.DataFrame(), "session") if session is None else session
+    tell(say("progress.scoring", n=len(session)))
+    scored = _score_all(workspace, session)
+    tables = _collect(workspace, session, scored)
+    linked = _link_phases(workspace, tables["scores"])
+    tables["pairs"] = pd.concat([one.pairs for one, _ in linked], ignore_index=True)
+    tables["unpaired"] = pd.concat([one.unpaired for one, _ in linked], ignore_index=True)
+    keys = [judge_key(one.review, _scope(workspace, form, wave)) for (form, wave), one in scored.items()]
+    gates = [gate for judged in [*keys, *(judged for _, judged in linked)] for gate in judged]
     record = {
         "stage": "score",
         "fingerprint": workspace.fingerprint("score"),
@@ -128,16 +121,8 @@ def _collect(
         person["npsn"].map(school.set_index("npsn")["jenjang"]).astype("str") if school is not None else None
     )
     person["assessment"] = session["form_id"].map({f: form.assessment for f, form in workspace.declared.forms.items()})
-    scores = (
-        pd.concat([one.scores for one in scored.values()], ignore_index=True)
-        if scored
-        else pd.DataFrame({"session_id": []})
-    )
-    lost = (
-        pd.concat([one.unscorable for one in scored.values()], ignore_index=True)
-        if scored
-        else pd.DataFrame({"session_id": [], "reason": []})
-    )
+    scores = pd.concat([one.scores for one in scored.values()] or [NO_SCORES], ignore_index=True)
+    lost = pd.concat([one.unscorable for one in scored.values()] or [NONE_LOST], ignore_index=True)
     silent = person.loc[~person["session_id"].isin([*scores["session_id"], *lost["session_id"]]), "session_id"]
     unscorable = pd.concat([lost, pd.DataFrame({"session_id": silent, "reason": "no_answers"})], ignore_index=True)
     joined = person.merge(scores, on="session_id", validate="one_to_one")
@@ -170,15 +155,17 @@ def _link_phases(workspace: Workspace, scores: pd.DataFrame) -> list[tuple[Linke
     for wave_pre, wave_post in waves_by_phase(waves):
         here = scores[scores["wave"].isin([wave_pre, wave_post])]
         for assessment in sorted(here["assessment"].unique()):
-            linked = pair_waves(here, assessment=assessment, wave_pre=wave_pre, wave_post=wave_post)
+            scope = {"assessment": assessment, "wave_pre": wave_pre, "wave_post": wave_post}
+            linked = pair_waves(here, **scope)
             one = here[here["assessment"] == assessment]
             forms = {wave: set(one.loc[one["wave"] == wave, "form_id"]) for wave in (wave_pre, wave_post)}
-            if not forms[wave_pre] or not forms[wave_post]:
-                continue
-            comparison = compare_forms(forms[wave_pre], forms[wave_post], decisions)
-            scope = {"assessment": assessment, "wave_pre": wave_pre, "wave_post": wave_post}
-            found.append((linked, _judge_link(workspace, linked, comparison, scope)))
-    return found
+            if forms[wave_pre] and forms[wave_post]:
+                comparison = compare_forms(forms[wave_pre], forms[wave_post], decisions)
+                found.append((linked, _judge_link(workspace, linked, comparison, scope)))
+            else:
+                message = say("gate.C03.none", waves=f"{wave_pre} → {wave_post}")
+                found.append((linked, [Gate(code="C03", state="STOP", scope=scope, message=message)]))
+    return found or [(pair_waves(scores, assessment="", wave_pre="", wave_post=""), [])]
 
 
 def _judge_link(workspace: Workspace, linked: Linked, comparison: Any, scope: dict[str, str]) -> list[Gate]:

@@ -35,7 +35,8 @@ def list_change(change: Change | Withheld, pairs: pd.DataFrame) -> list[Figure]:
     """
     everyone = say("population.pairs")
     if isinstance(change, Withheld):
-        return [Figure(name="change.mean", value=change, unit="points", n=0, population=everyone)]
+        count = Figure(name="pairs.n", value=len(pairs), unit="persons", n=len(pairs), population=everyone)
+        return [Figure(name="change.mean", value=change, unit="points", n=len(pairs), population=everyone), count]
     figure = partial(Figure, n=change.n_pairs, population=everyone)
     compared, measured = partial(figure, gates=COMPARING), partial(figure, gates=MEASURING)
     points = {"low": change.low, "high": change.high, "se": change.se}
@@ -56,6 +57,7 @@ def list_change(change: Change | Withheld, pairs: pd.DataFrame) -> list[Figure]:
         figure(name="pairs.n", value=change.n_pairs, unit="persons"),
         figure(name="clusters.n", value=change.n_clusters, unit="clusters"),
         figure(name="clusters.effective", value=change.n_clusters_effective, unit="clusters"),
+        correct_practice(change),
     ]
 
 
@@ -122,7 +124,7 @@ def list_leavers(gap: LeaverGap | Withheld, *, n_leavers: int, n_joiners: int) -
 
 
 def list_sensitivity(
-    change: Change | Withheld, adjusted: StratifiedMean | Withheld, wider: Change | Withheld, *, n_first: int
+    change: Change | Withheld, adjusted: StratifiedMean | Withheld, wider: Change | Withheld, *, n_first: int, few: bool
 ) -> list[Figure]:
     """Return the headline beside other ways of computing it: `sensitivity.<way>`.
 
@@ -136,6 +138,8 @@ def list_sensitivity(
         The headline with districts as clusters: the wider claim.
     n_first : int
         Persons behind the adjusted one: all who sat the first wave.
+    few : bool
+        Whether so few left that the adjusted line would give them away; it is withheld then.
     """
     pairs, first = say("population.pairs"), say("population.first_wave")
     figure = partial(Figure, unit="points", gates=COMPARING, status="exploratory")
@@ -145,7 +149,9 @@ def list_sensitivity(
     if isinstance(change, Withheld):
         return [complete(value=change, n=0)]
     figures = [complete(value=change.mean, n=change.n_pairs, low=change.low, high=change.high, se=change.se)]
-    if isinstance(adjusted, Withheld):
+    if few:
+        figures.append(regressed(value=Withheld(say("withheld.complement"), kind="complement")))
+    elif isinstance(adjusted, Withheld):
         figures.append(regressed(value=adjusted))
     else:
         told = regressed(value=adjusted.estimate, low=adjusted.low, high=adjusted.high, se=adjusted.se)
@@ -154,13 +160,29 @@ def list_sensitivity(
         figures.append(clustered(value=wider, n=change.n_pairs))
     elif wider.cluster != change.cluster:
         figures.append(clustered(value=wider.mean, n=wider.n_pairs, low=wider.low, high=wider.high, se=wider.se))
+    return [*figures, correct_practice(change)]
+
+
+def correct_practice(change: Change) -> Figure:
+    """Return the change less what sitting the same form again may have added: `sensitivity.practice`."""
     practice = PRACTICE_SD * math.sqrt((change.sd_pre**2 + change.sd_post**2) / 2)
-    repeated = partial(figure, name="sensitivity.practice", population=pairs, n=change.n_pairs, se=change.se)
-    value, low, high = change.mean - practice, change.low - practice, change.high - practice
-    return [*figures, repeated(value=value, low=low, high=high)]
+    return Figure(
+        name="sensitivity.practice",
+        value=change.mean - practice,
+        low=change.low - practice,
+        high=change.high - practice,
+        se=change.se,
+        unit="points",
+        n=change.n_pairs,
+        population=say("population.pairs"),
+        status="exploratory",
+        gates=COMPARING,
+    )
 
 
-def list_reliability(reliability: pd.DataFrame, items: pd.DataFrame, scope: dict[str, list[str]]) -> list[Figure]:
+def list_reliability(
+    reliability: pd.DataFrame, items: pd.DataFrame, scope: dict[str, list[str]], *, few: bool
+) -> list[Figure]:
     """Return the reliability of each form and wave, and the items whose correlation with the rest is 0 or less.
 
     Parameters
@@ -171,12 +193,14 @@ def list_reliability(reliability: pd.DataFrame, items: pd.DataFrame, scope: dict
         wave, assessment, form, item_id, item_rest_r, r_low, r_high, n.
     scope : dict
         ``assessment`` and ``wave`` that the report selects.
+    few : bool
+        Whether so few left or joined that a wave's own n would give them away; it is not said then.
     """
     figure = partial(Figure, population=say("population.sat"))
     figures = []
     for row in _within(reliability, scope).to_dict("records"):
         where, n = {"wave": row["wave"], "form": row["form"]}, int(row["n_persons"])
-        told = partial(figure, name="reliability.alpha", where=where, unit="alpha", n=n)
+        told = partial(figure, name="reliability.alpha", where=where, unit="alpha", n=n, tells_n=not few)
         if pd.isna(row["alpha"]):
             figures.append(told(value=Withheld(say("reliability.none"))))
         else:
@@ -199,41 +223,43 @@ def _within(frame: pd.DataFrame, scope: dict[str, list[str]]) -> pd.DataFrame:
     return frame
 
 
-def estimate_density(pairs: pd.DataFrame, *, points: int = 121) -> pd.DataFrame:
-    """Return smooth densities of the scores of both waves: no mark stands for a person.
+def estimate_density(pairs: pd.DataFrame, *, tail: int, points: int = 61) -> pd.DataFrame:
+    """Return smooth densities of the scores of both waves: no mark stands for a person, and no end shows one.
 
     Parameters
     ----------
     pairs : DataFrame
         score_pre, score_post, points_max.
+    tail : int
+        Persons that lie beyond either end of each curve, at least: the lowest and highest scores are not drawn.
     points : int
-        Points of the grid from 0 to the maximum.
+        Points of each curve.
 
     Returns
     -------
     DataFrame
-        wave (``pre``, ``post``), x, density, mean, n; empty where a wave does not vary.
+        wave (``pre``, ``post``), x, density, mean, n; empty where a wave does not vary or has too few persons.
 
     Notes
     -----
-    Gaussian kernel, Scott's bandwidth, reflected at 0 and the maximum so that no density lies outside the scale.
+    Gaussian kernel with one and a half times Scott's bandwidth, reflected at 0 and the maximum so that no density lies
+    outside the scale, rounded to a hundredth of the peak: what single persons add cannot be read back from the curve.
     """
-    highest = (
-        float(pairs["points_max"].max())
-        if len(pairs) and pairs["points_max"].notna().any()
-        else float(pairs["score_post"].max() if len(pairs) else 0)
-    )
+    empty = pd.DataFrame(columns=["wave", "x", "density", "mean", "n"])
+    if pairs["points_max"].isna().any() or len(pairs) < 2 * tail:
+        return empty
+    highest = float(pairs["points_max"].max())
     parts = []
     for wave in ("pre", "post"):
-        scores = pairs[f"score_{wave}"].to_numpy(dtype=float)
-        if len(scores) < 2 or scores.std() == 0 or not highest:
-            return pd.DataFrame(columns=["wave", "x", "density", "mean", "n"])
-        grid = np.linspace(0, highest, points)
-        kernel = stats.gaussian_kde(scores)
+        scores = np.sort(pairs[f"score_{wave}"].to_numpy(dtype=float))
+        if scores[0] == scores[-1]:
+            return empty
+        grid = np.linspace(scores[tail], scores[-tail - 1], points)
+        kernel = stats.gaussian_kde(scores, bw_method=lambda kde: 1.5 * kde.scotts_factor())
         density = kernel(grid) + kernel(-grid) + kernel(2 * highest - grid)
-        parts.append(
-            pd.DataFrame({"wave": wave, "x": grid, "density": density, "mean": scores.mean(), "n": len(scores)})
-        )
+        density = np.round(density / density.max(), 2) * float(f"{density.max():.2g}")
+        curve = {"wave": wave, "x": grid, "density": density, "mean": scores.mean(), "n": len(scores)}
+        parts.append(pd.DataFrame(curve))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -49,16 +49,13 @@ def draw_change_answer(released: Released, context: Context) -> Sequence[Shown]:
             )
         )
     keys.append(KeyFigure(value=say("count.exact", n=mean.n), label=say("change.key.pairs")))
-    evidence = say("page.evidence.early") if "DRAF" in context.marks else say("page.evidence.fair")
-    return [
-        draw_answer(
-            tell.tell_bottom_line(change),
-            figures=keys,
-            evidence=evidence,
-            conditions=[say("change.condition.same_persons")],
-            language=context.language,
-        )
-    ]
+    conditions = [say("change.condition.same_persons"), say("change.condition.evenness")]
+    practice = find_figure(released, "sensitivity.practice")
+    if practice:
+        told = say("change.condition.practice", value=practice.value, low=practice.low, high=practice.high)
+        conditions.insert(1, told)
+    line, evidence = tell.tell_bottom_line(change), say("page.evidence.early")
+    return [draw_answer(line, figures=keys, evidence=evidence, conditions=conditions, language=context.language)]
 
 
 def _as_told(
@@ -96,7 +93,7 @@ def draw_change_flow(flow: Flow, context: Context) -> Sequence[Shown]:
     shown = draw_figure(
         figure,
         title=say("flow.title"),
-        sentence=tell.tell_flow(flow.steps),
+        sentence=tell.tell_flow(flow.steps, shortened=flow.shortened),
         marks=context.marks,
         language=context.language,
     )
@@ -276,7 +273,7 @@ def write_row(figure: Figure, context: Context) -> dict[str, Any]:
         value = say("number.tiny")
     bounds = plain("") if figure.low is None else say(f"number.interval{places}", low=figure.low, high=figure.high)
     said = {"value": value.said(context.language), "interval": bounds.said(context.language)}
-    return {"name": name, **said, "n": figure.n, "withheld": None}
+    return {"name": name, **said, "n": figure.n if figure.tells_n else None, "withheld": None}
 
 
 def _name(figure: Figure) -> Text:

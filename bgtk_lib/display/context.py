@@ -29,7 +29,7 @@ class Context:
     assessments : mapping
         Code → name.
     waves : mapping
-        Code → [first day, last day], null where not declared.
+        Code → the days that are named, the make-up days last; empty where not declared.
     table : callable
         Part → the name of that table in the edition's plan.
     """
@@ -40,5 +40,5 @@ class Context:
     min_cell: int
     parameters: Mapping[str, Any]
     assessments: Mapping[str, Text]
-    waves: Mapping[str, list[date] | None]
+    waves: Mapping[str, list[date]]
     table: Callable[[str], str]

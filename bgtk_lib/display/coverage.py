@@ -96,16 +96,22 @@ def frame_coverage(released: Released, by: str, context: Context) -> pd.DataFram
     for cell in cells:
         names = ("coverage.invited", "coverage.sat", "coverage.usable")
         invited, sat, usable = (found[cell, name].value for name in names)
-        few = {"small": "present", "complement": "absent"}.get(usable.kind) if isinstance(usable, Withheld) else None
+        base = next((n for n in (sat, invited) if not isinstance(n, Withheld)), None)
+        few = None
+        if isinstance(usable, Withheld) and base is not None:
+            # a count hidden to protect another cell has no few beside it, and so no bound to print
+            apart = base - found[cell, "coverage.usable"].n
+            few = "present" if usable.kind == "small" else "absent" if 0 < apart < context.min_cell else None
+        unsaid = usable.reason if isinstance(usable, Withheld) and few is None else None
         rows.append(
             {
                 "cell": cell,
                 "label": labels.get(cell, plain(cell)).said(context.language),
                 "invited": None if isinstance(invited, Withheld) else invited,
-                "base": next((n for n in (sat, invited) if not isinstance(n, Withheld)), None),
+                "base": base,
                 "usable": None if isinstance(usable, Withheld) else usable,
                 "few": None if isinstance(invited, Withheld) else few,
-                "withheld": invited.reason if isinstance(invited, Withheld) else None,
+                "withheld": invited.reason if isinstance(invited, Withheld) else unsaid,
             }
         )
     frame = pd.DataFrame(rows, columns=["cell", "label", "invited", "base", "usable", "few", "withheld"])

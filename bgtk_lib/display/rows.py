@@ -52,19 +52,24 @@ def draw_shares(ax: Axes, rows: Sequence[Row], *, language: Language, limit: flo
         said = write_value(row["share"], "percent", language, places)
         if not said or write_reason(row, language):
             continue
-        exact = row.get("bound", "exact") == "exact"
-        ax.barh(place, limit, height=0.56, color=ACCENT_PALE, linewidth=0)
-        ax.barh(place, row["share"], height=0.56, color=ACCENT if exact else ACCENT_SOFT, linewidth=0)
-        sign = {"at_least": "≥ ", "at_most": "≤ "}.get(row.get("bound", "exact"), "")
-        inside = row["share"] > 0.75 * limit
+        bound, share = row.get("bound", "exact"), float(row["share"])
+        if bound == "exact":
+            ax.barh(place, limit, height=0.56, color=ACCENT_PALE, linewidth=0)
+            ax.barh(place, share, height=0.56, color=ACCENT, linewidth=0)
+        else:  # a range the share lies in, never a bar that ends where the share does not
+            low, high = (share, limit) if bound == "at_least" else (0.0, share)
+            ax.barh(place, high - low, left=low, height=0.56, color="white", edgecolor=ACCENT_SOFT, hatch="////")
+        inside = bound == "exact" and share > 0.75 * limit
+        left = inside or (bound == "at_least" and share > 0.2 * limit)
         ax.text(
-            row["share"] + (-0.015 if inside else 0.015) * limit,
+            share + (-0.015 if left else 0.015) * limit,
             place,
-            sign + said,
-            ha="right" if inside else "left",
+            {"at_least": "≥ ", "at_most": "≤ "}.get(bound, "") + said,
+            ha="right" if left else "left",
             va="center",
             fontsize=SMALL,
-            color="white" if inside and exact else INK,
+            color="white" if inside else INK,
+            bbox=None if bound == "exact" else {"facecolor": "white", "edgecolor": "none", "pad": 0.8},
         )
     ax.xaxis.set_major_formatter(lambda value, _: write_value(value, "percent", language, 0 if limit >= 5 else 1))
 
@@ -92,7 +97,7 @@ def label_rows(ax: Axes, rows: Sequence[Row], *, language: Language) -> None:
         ax.text(
             (left + right) / 2,
             place,
-            reason,
+            say("figure.hidden").said(language),  # short: the table beside says why
             ha="center",
             va="center",
             fontsize=SMALL,

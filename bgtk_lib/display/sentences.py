@@ -120,7 +120,7 @@ def tell_distribution(grid: pd.DataFrame) -> Text:
     return say("figure.told.distribution", waves=join(parts, "; "))
 
 
-def tell_flow(steps: Sequence[FlowStep]) -> Text:
+def tell_flow(steps: Sequence[FlowStep], *, shortened: bool = False) -> Text:
     """Say how many of the first state reached the last, and at which state most were set aside."""
     first, last = steps[0], steps[-1]
     most = max(steps, key=lambda step: step.set_aside)
@@ -131,9 +131,13 @@ def tell_flow(steps: Sequence[FlowStep]) -> Text:
         "n_last": last.n,
         "aside": sum(step.set_aside for step in steps),
     }
+    few = [say("figure.told.flow_few")] if shortened else []
+    if len(steps) == 1 or (shortened and not most.set_aside):
+        return join([say("figure.told.flow_one", **words), *few], " ")
     if not most.set_aside:
-        return say("figure.told.flow_whole", **words)
-    return say("figure.told.flow", most=find_words("flow", most.state), n_most=most.set_aside, **words)
+        return join([say("figure.told.flow_whole", **words), *few], " ")
+    told = say("figure.told.flow", most=find_words("flow", most.state), n_most=most.set_aside, **words)
+    return join([told, *few], " ")
 
 
 def tell_coverage(frame: pd.DataFrame) -> Text:
@@ -207,10 +211,13 @@ def _tell_shares(frame: pd.DataFrame, *, key: str, places: int) -> Text:
     rows = frame[frame["district"] != OVERALL]
     known = rows[_is_shown(rows) & rows["share"].notna()]
     shown = known[known["bound"] == "exact"] if "bound" in known else known
+    if shown.empty and len(known):
+        return _add_withheld(say("figure.told.bounds_only", n=len(known)), withheld=len(rows) - len(known))
     if shown.empty:
         return say("figure.told.nothing_shown", total=len(rows))
     low, high = _plain_number(shown["share"].min(), places), _plain_number(shown["share"].max(), places)
-    told = say(f"figure.told.{key}", shown=len(shown), low=low, high=high)
+    same = "_same" if low == high else ""
+    told = say(f"figure.told.{key}{same}", shown=len(shown), low=low, high=high)
     if len(known) > len(shown):
         told = join([told, say("figure.told.bounds", n=len(known) - len(shown))], " ")
     whole = frame[frame["district"] == OVERALL]

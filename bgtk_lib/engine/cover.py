@@ -38,7 +38,7 @@ def draw_head(report: Report) -> list[Shown]:
     )
     facts = [
         (say("cover.edition"), plain(report.parameters.edition_id)),
-        (say("cover.status"), say(f"status.{report.status}")),
+        (say("cover.status"), say(f"status.{_name_status(report)}")),
         *[(name_wave(report, name), _tell_window(report, name)) for name in report.selection.get("wave", [])[:4]],
     ]
     parameters = [(plain(name), plain(_write(value))) for name, value in report.parameters]
@@ -55,7 +55,7 @@ def draw_head(report: Report) -> list[Shown]:
         parameters=parameters,
         stamp=stamp,
         marks=report.marks,
-        standing=write_standing(context.confidence),
+        standing=write_standing(context.confidence)[: 2 if report.declaration.name == "change" else 1],
     )
     return [draw_cover(cover, language=context.language)]
 
@@ -103,15 +103,19 @@ def _population(report: Report) -> dict[str, Any]:
     }
 
 
+def _name_status(report: Report) -> str:
+    """Return the status's word; the data quality report names what its gates do to the others."""
+    if report.declaration.name != "data_quality":
+        return report.status
+    states = {gate.state for gate in report.gates if gate.closed}
+    return "quality_stop" if "STOP" in states else "quality_hold" if "HOLD" in states else "quality_open"
+
+
 def _tell_window(report: Report, wave: str) -> Text:
-    window = report.workspace.declared.waves[wave].window
-    if not window:
+    days = report.context.waves[wave]
+    if not days:
         return say("cover.no_window")
-    return (
-        say("cover.day", day=window[0])
-        if window[0] == window[1]
-        else say("cover.window", first=window[0], last=window[1])
-    )
+    return join([say("cover.day", day=day) for day in dict.fromkeys(days)], "; ")
 
 
 def _write(value: Any) -> str:
@@ -120,7 +124,9 @@ def _write(value: Any) -> str:
 
 def draw_gate_table(report: Report) -> Sequence[Shown]:
     """Draw every gate that touches the report, those that need somebody first."""
-    return [draw_gates(gather_gates(report.gates), language=report.context.language)]
+    every = report.declaration.name == "data_quality"
+    gates = [gate for gate in report.gates if every or gate.code in report.declaration.rests_on]
+    return [draw_gates(gather_gates(gates), language=report.context.language)]
 
 
 def draw_foot(report: Report) -> Sequence[Shown]:

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import Field
 
+from bgtk_lib.change.describe import COMPARING
+from bgtk_lib.coverage import PLACING as COVERAGE_GATES
 from bgtk_lib.errors import ParameterError, Text
 from bgtk_lib.schema import districts as district_register
-from bgtk_lib.schema import tables
 from bgtk_lib.words import say
 from bgtk_lib.workspace import Workspace, waves_by_phase
 from bgtk_lib.workspace.typed import Declared, declare, require_known
@@ -108,7 +109,7 @@ REPORTS: dict[str, Report] = {
             notebook="01_coverage_map.ipynb",
             parameters=CoverageMap,
             reads={"session": {"wave": "wave", "jenjang": "jenjang"}, "roster": {"wave": "wave", "jenjang": "jenjang"}},
-            rests_on=("D01", "D06", "D07", "D08", "D09", "D10", "D11", "E08", "P07"),
+            rests_on=COVERAGE_GATES,
         ),
         Report(
             name="change",
@@ -123,24 +124,7 @@ REPORTS: dict[str, Report] = {
                 "reliability": {"assessment": "assessment"},
                 "items": {"assessment": "assessment"},
             },
-            rests_on=(
-                "C01",
-                "C03",
-                "C05",
-                "C06",
-                "C09",
-                "D01",
-                "D02",
-                "D04",
-                "D05",
-                "D06",
-                "D07",
-                "D10",
-                "D12",
-                "E08",
-                "I01",
-                "P07",
-            ),
+            rests_on=COMPARING,
         ),
     )
 }
@@ -177,6 +161,9 @@ def check_parameters(report: Report, values: Mapping[str, Any], workspace: Works
         _check_order(parameters, workspace)
     if parameters.min_cell < 10 and parameters.audience != "internal":
         raise ParameterError(say("parameter.min_cell", audience=parameters.audience))
+    chosen = [len(getattr(parameters, name, [])) for name in ("districts", "jenjang")]
+    if parameters.audience != "internal" and sum(chosen) > 1:
+        raise ParameterError(say("parameter.free_filter", audience=parameters.audience))
     if parameters.edition_status == "resmi":
         raise ParameterError(say("parameter.resmi"))
     return parameters
@@ -282,8 +269,3 @@ def _literals(annotation: Any) -> list[Any]:
     if getattr(annotation, "__origin__", None) is Literal:
         return list(get_args(annotation))
     return [value for part in get_args(annotation) for value in _literals(part)]
-
-
-def known_tables() -> list[str]:
-    """Return every table a report may read."""
-    return [*tables(), "scores", "pairs", "unpaired", "items", "reliability", "rules", "set_aside", "unscorable"]

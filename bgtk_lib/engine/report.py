@@ -25,7 +25,7 @@ from bgtk_lib.errors import ParameterError, Text
 from bgtk_lib.findings import Figure, Flow, FlowStep, Gate, Withheld
 from bgtk_lib.quality.summary import ROWS_ORDER, account_rows, list_rows
 from bgtk_lib.stages import read_gates
-from bgtk_lib.words import SYNTHETIC_MARK, join, plain, say
+from bgtk_lib.words import SYNTHETIC_MARKS, join, plain, say
 from bgtk_lib.workspace import Workspace, open_workspace
 from bgtk_lib.workspace.declaration import Rules
 from bgtk_lib.workspace.store import hash_content, write_json
@@ -89,14 +89,15 @@ class Report:
             min_cell=self.parameters.min_cell,
             parameters=self.parameters.model_dump(mode="json"),
             assessments=self.workspace.assessments,
-            waves={name: wave.window for name, wave in self.workspace.declared.waves.items()},
+            waves={name: wave.days for name, wave in self.workspace.declared.waves.items()},
             table=self.table,
         )
 
     @property
     def marks(self) -> list[str]:
         """What stands on every page and in every figure: the synthetic mark; DRAF where a gate holds."""
-        marks = [SYNTHETIC_MARK] if self.workspace.declared.data_kind == "synthetic" else []
+        synthetic = self.workspace.declared.data_kind == "synthetic"
+        marks = [SYNTHETIC_MARKS[self.parameters.language]] if synthetic else []
         return (
             [*marks, DRAFT_MARK]
             if any(g.state == "HOLD" and g.closed for g in self._resting(self.declaration.rests_on))
@@ -160,7 +161,8 @@ class Report:
 
     def _close(self, figure: Figure) -> Figure:
         codes = sorted({gate.code for gate in self._stopping(figure)})
-        if not codes:
+        hidden = isinstance(figure.value, Withheld) and figure.value.kind in ("small", "complement")
+        if not codes or hidden:  # a small group stays hidden for its smallness: a gate would let its n be printed
             return figure
         return replace(
             figure,
@@ -208,6 +210,11 @@ class Report:
         """Return who sat the first wave only: score_pre, district, npsn."""
         unpaired = self.read("unpaired")
         return unpaired[unpaired["reason"] == "only_pre"].rename(columns={"score": "score_pre"}).reset_index(drop=True)
+
+    @property
+    def few_apart(self) -> bool:
+        """Whether those who left, or those who joined, are few: a wave's own n would give them away."""
+        return any(0 < n < self.parameters.min_cell for n in (len(self.leavers()), self.count_joiners()))
 
     def count_joiners(self) -> int:
         """Return how many sat the second wave only."""

@@ -40,7 +40,12 @@ from bgtk_lib.words import SYNTHETIC_MARK, Tell, say, silent  # noqa: E402
 from bgtk_lib.workspace import Workspace  # noqa: E402
 from bgtk_lib.workspace.store import read_json, replacing, write_json, write_text  # noqa: E402
 
-IDENTIFIER = re.compile(r"(?<![\w.])\d{16}(\d{2})?(?!\w|\.\d)")
+IDENTIFIER = re.compile(
+    r"(?<![\w.])\d{16}(?:\d{2})?(?!\w|\.\d)"  # NUPTK, NIK, NIP
+    r"|(?<![\w.])\d{8} \d{6} \d \d{3}(?!\w)"  # a NIP as it is written by hand
+    r"|(?<![\w.])(?:\+62|0)8\d{2}[ -]?\d{3,4}[ -]?\d{3,5}(?!\w)"  # a mobile number
+    r"|[\w.+-]+@[\w-]+\.[\w.]+"  # an e-mail address
+)
 EMBEDDED = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+")
 
 
@@ -116,28 +121,38 @@ def wish_for(
 
 
 def check_counts(workspace: Workspace, wishes: Iterable[Wish]) -> None:
-    """Refuse a filter that leaves fewer than `min_cell` persons, from stored counts.
+    """Refuse, from stored counts, a filter that leaves few persons or would give few away by subtraction.
 
     Raises
     ------
     ParameterError
-        Naming the report; the count itself is not said.
+        Naming the report; the counts themselves are not said.
+
+    Notes
+    -----
+    Every district × level that a filter takes in or leaves out must hold nobody or at least `min_cell` persons: then
+    every difference of two filters is a union of such cells. An edition has one `min_cell`.
     """
     for wish in wishes:
+        others = {int(path.stem.removeprefix("plan-")) for path in _edition_folder(workspace, wish).glob("plan-*.json")}
+        if others - {wish.parameters.min_cell}:
+            raise ParameterError(say("parameter.one_min_cell", edition=wish.parameters.edition_id, known=max(others)))
         narrowed = [name for name in ("districts", "jenjang") if getattr(wish.parameters, name, None)]
         if not narrowed:
             continue
         table = "pairs" if wish.report.name == "change" else "session"
-        rows = Report(wish.report, wish.parameters, workspace).read(table)
-        if 0 <= rows["pid"].nunique() < wish.parameters.min_cell:
-            raise ParameterError(
-                say(
-                    "parameter.too_few",
-                    report=wish.report.name,
-                    min_cell=wish.parameters.min_cell,
-                    filter=", ".join(narrowed),
-                )
-            )
+        fewest, filters = wish.parameters.min_cell, ", ".join(narrowed)
+        if Report(wish.report, wish.parameters, workspace).read(table)["pid"].nunique() < fewest:
+            raise ParameterError(say("parameter.too_few", report=wish.report.name, min_cell=fewest, filter=filters))
+        whole = wish.parameters.model_copy(update={name: [] for name in narrowed})
+        rows = Report(wish.report, whole, workspace).read(table)
+        atoms = rows.groupby([{"districts": "district"}.get(name, name) for name in narrowed])["pid"].nunique()
+        if atoms.between(1, fewest - 1).any():
+            raise ParameterError(say("parameter.gives_away", report=wish.report.name, min_cell=fewest, filter=filters))
+
+
+def _edition_folder(workspace: Workspace, wish: Wish) -> Path:
+    return workspace.root / "reports" / wish.parameters.edition_id
 
 
 def lay_plan(workspace: Workspace, wishes: Sequence[Wish]) -> None:

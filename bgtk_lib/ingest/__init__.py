@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingOf
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def run_ingest(workspace: Workspace, tell: Tell = silent) -> dict[str, Any]:
         replacing(workspace.folder("canonical")) as making,
         replacing(workspace.folder("quarantine") / "ingest") as aside,
     ):
-        record = _write_tables(extracts, making, aside)
+        record = _write_tables(extracts, making, aside, waves={s.name: s.wave for s in workspace.declared.sources})
         write_table(making, "identity_conflict", pd.DataFrame({"pid": pd.array(sorted(several), dtype="str")}))
         record["fingerprint"] = workspace.fingerprint("ingest")  # after the key was made
         write_json(making / "stage.json", record)
@@ -79,6 +80,8 @@ def run_ingest(workspace: Workspace, tell: Tell = silent) -> dict[str, Any]:
 
 def _open_mapping(workspace: Workspace, source: Source) -> Mapping:
     path = workspace.folder("mappings") / f"{source.mapping}.yaml"
+    if not path.is_file():
+        raise ParameterError(say("mapping.absent", source=source.name, path=f"data/mappings/{path.name}"))
     return declare(Mapping, read_yaml(path), where=f"data/mappings/{path.name}")
 
 
@@ -104,7 +107,9 @@ def _name_persons(extracts: dict[str, Extract], key: bytes, ledger: Path) -> tup
     return extracts, resolved.several_ids
 
 
-def _write_tables(extracts: dict[str, Extract], making: Path, aside_folder: Path) -> dict[str, Any]:
+def _write_tables(
+    extracts: dict[str, Extract], making: Path, aside_folder: Path, *, waves: MappingOf[str, str | None]
+) -> dict[str, Any]:
     """Write the canonical tables and the rows set aside; return what happened to every source's rows."""
     aside: list[pd.DataFrame] = []
     sources: list[dict[str, Any]] = []
@@ -124,7 +129,9 @@ def _write_tables(extracts: dict[str, Extract], making: Path, aside_folder: Path
         if extract.totals is not None:
             by_table.setdefault("total", []).append(conform(extract.totals, "total"))
         reasons = {str(reason): int(n) for reason, n in rows["reason"].value_counts().sort_index().items()}
-        sources.append({"name": name, "table": extract.table, "wave": _wave_of(frame), "files": extract.files})
+        sources.append(
+            {"name": name, "table": extract.table, "wave": waves.get(name) or _wave_of(frame), "files": extract.files}
+        )
         sources[-1] |= {"received": extract.received, "accepted": len(frame), "aside": reasons, **extract.facts}
     for table, parts in by_table.items():
         write_table(making, table, pd.concat(parts, ignore_index=True))

@@ -57,7 +57,11 @@ def melt_answers(cells: pd.DataFrame, rows: pd.DataFrame, *, how: Answers, posit
     forms = rows["form_id"].astype(str)
     items = np.full(raw.shape, None, dtype=object)
     for form in forms.unique():
-        items[(forms == form).to_numpy()] = [_name_item(match, form, how.prefix, positions) for match in found.values()]
+        names = [_name_item(match, form, how.prefix, positions) for match in found.values()]
+        twice = sorted({name for name in names if name is not None and names.count(name) > 1})
+        if twice:
+            raise SchemaError(say("mapping.same_item", file=form, items=", ".join(twice[:3])))
+        items[(forms == form).to_numpy()] = names
     registered = np.asarray(~pd.isna(items))
     omitted, late = np.isin(raw, how.omitted), np.isin(raw, how.not_reached)
     given = registered & ~omitted & ~late

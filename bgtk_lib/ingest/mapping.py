@@ -43,6 +43,12 @@ class FieldMap(Declared):
     as_: str | None = Field(default=None, alias="as")
     values: dict[str, str] = {}
 
+    @model_validator(mode="after")
+    def _says_how_times_are_written(self) -> FieldMap:
+        if self.as_ is not None and "%" not in self.as_:
+            raise ParameterError(say("mapping.time_format", found=self.as_[:20]))
+        return self
+
 
 class Person(Declared):
     """Who a row is: identifiers among the fields, or, where there is none, its place in the file."""

@@ -17,7 +17,6 @@ from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import list_parts, read_part, read_table, replacing, write_json, write_table
 
-MOST_ROWS_FOR_SUITES = 1_000_000
 REASONS = {"required": "no_value", "key": "key_twice", "order": "ends_before_start"}
 
 
@@ -138,7 +137,7 @@ def _check_answers(workspace: Workspace) -> pd.DataFrame:
         return pd.DataFrame()
     verdicts = [[name, "critical", rows, rows - fails, fails, 0, "", "answer"] for name, fails in found.items()]
     columns = ["rule", "severity", "items", "passes", "fails", "missing", "error", "table"]
-    return pd.DataFrame([["answer.rows", "critical", 1, 1, 0, 0, "", "answer"], *verdicts], columns=columns)
+    return pd.DataFrame(verdicts, columns=columns)
 
 
 def _choose_sessions(

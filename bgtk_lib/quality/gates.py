@@ -19,6 +19,7 @@ from bgtk_lib.workspace.declaration import Governance, Rules, Wave
 
 DAMAGED = ("exponent", "decimal", "length", "letters", "repeated")
 NIGHT_HOURS = (1, 5)
+FEWEST_TO_QUOTE = 10
 
 
 def _gate(code: str, state: GateState, rows: int = 0, scope: Mapping[str, str] | None = None, **facts: Any) -> Gate:
@@ -128,7 +129,7 @@ def judge_clock(session: pd.DataFrame, sources: Iterable[Mapping[str, Any]], wav
             gates.append(_gate("D06", "UNKNOWN", scope={"wave": name}))
             continue
         wrong = int((here & (outside | night)).sum()) + lost
-        share = wrong / (int(here.sum()) + lost)
+        share = wrong / (int(here.sum()) + lost)  # a wave whose times cannot be read at all is wrong throughout
         state: GateState = "STOP" if share > 0.01 else "WARN" if wrong else "OK"
         gates.append(_gate("D06", state, wrong, {"wave": name}, share=100 * share))
     return gates
@@ -155,8 +156,7 @@ def judge_districts(
         unknown = {name: n for name, n in (source.get("unknown_districts") or {}).items() if not is_elsewhere(name)}
         if unknown:
             rows = sum(unknown.values())
-            names = ", ".join(f"“{name}”" for name in list(unknown)[:3])
-            gates.append(_gate("D08", "STOP", rows, _scope_of(source), names=names))
+            gates.append(_gate("D08", "STOP", rows, _scope_of(source), names=_quote_names(unknown)))
     if school is None or session["district"].isna().all() or session["npsn"].isna().all():
         return gates or [_gate("D08", "UNKNOWN")]
     by_school = session["npsn"].map(school.set_index("npsn")["district"])
@@ -167,6 +167,12 @@ def judge_districts(
         state: GateState = "HOLD" if wrong > 0.02 * max(len(at), 1) else "OK"
         gates.append(_gate("D08", state, wrong, {"wave": str(wave)}, share=100 * wrong / max(len(at), 1), names=""))
     return gates
+
+
+def _quote_names(unknown: Mapping[str, int]) -> Text:
+    """Return what many rows wrote for a district; what few wrote could be anything, even a person's name."""
+    many = [f"“{name}”" for name, n in unknown.items() if n >= FEWEST_TO_QUOTE or not name.strip("#")]
+    return plain(", ".join(many[:3])) if many else say("gate.names_untold", n=len(unknown))
 
 
 def is_elsewhere(name: str) -> bool:
@@ -228,7 +234,8 @@ def judge_totals(session: pd.DataFrame, totals: pd.DataFrame, waves: Iterable[st
             if abs(counted - entry["n"]) > float(entry["tolerance"]) * float(entry["n"]):
                 off.append((entry, counted))
         whole = register[(register["district"] == "") & (register["subject"] == "")]
-        expected = int(whole["n"].iloc[0]) if len(whole) else int(register["n"].sum())
+        parts = register[register["district"] != ""] if (register["district"] != "").any() else register
+        expected = int((whole if len(whole) else parts)["n"].sum())
         counted = int(here["pid"].nunique())
         state: GateState = "HOLD" if off else "OK"
         facts = {"counted": counted, "expected": expected, "cells": len(off), "source": register["source"].iloc[0]}

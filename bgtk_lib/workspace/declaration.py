@@ -54,6 +54,11 @@ class Wave(Declared):
     make_up: list[date] = []
     released_before: bool = Field(default=False, description="keys or item results were released before this wave")
 
+    @property
+    def days(self) -> list[date]:
+        """The days that are named: first and last of the window, then make-up days; none where not declared."""
+        return [*(self.window or []), *sorted(self.make_up)]
+
 
 class Form(Declared):
     """One test form: its assessment, and whether its answers come scored already (0/1)."""
