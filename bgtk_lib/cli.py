@@ -233,7 +233,7 @@ def _close(workspace: Workspace, made: Sequence[Any], *, as_json: bool, language
 
 
 def _run_all(chosen: argparse.Namespace, language: Language) -> int:
-    from bgtk_lib.engine.run import list_wishes
+    from bgtk_lib.engine.wishes import list_wishes
     from bgtk_lib.stages import run_stages
 
     workspace = _open(chosen)
@@ -244,7 +244,8 @@ def _run_all(chosen: argparse.Namespace, language: Language) -> int:
 
 
 def _run_report(chosen: argparse.Namespace, language: Language) -> int:
-    from bgtk_lib.engine.run import check_counts, wish_for
+    from bgtk_lib.engine.plan import check_counts
+    from bgtk_lib.engine.wishes import wish_for
     from bgtk_lib.stages import run_stages
 
     workspace = _open(chosen)
@@ -281,7 +282,7 @@ def _run_parameters(chosen: argparse.Namespace, language: Language) -> int:
 
 def _run_demo(chosen: argparse.Namespace, language: Language) -> int:
     """Write a made-up province, do all that `run` does, and hold the gates that closed against those expected."""
-    from bgtk_lib.engine.run import list_wishes
+    from bgtk_lib.engine.wishes import list_wishes
     from bgtk_lib.stages import read_gates, run_stages
     from bgtk_lib.synthetic import FAULTS, SCENARIOS, SIZES, Design, expected_gates, write_demo
 

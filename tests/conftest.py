@@ -19,6 +19,7 @@ from bgtk_lib.synthetic import Design, write_demo
 from bgtk_lib.workspace import open_workspace
 from bgtk_lib.workspace.store import read_table
 
+pytest_plugins = ("browsing",)
 FOUR = Design(assessments=("PED", "KEP", "SSL", "MAT"))
 
 

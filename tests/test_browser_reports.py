@@ -1,7 +1,6 @@
 """The real reports in Chromium: accessible, silent on the network, and no wider than a phone."""
 
 import pytest
-from test_browser import browser, check_page  # noqa: F401 - fixtures
 
 PAGES = [
     "data_quality/id/report.html",
@@ -15,11 +14,11 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_real_page_holds_in_a_browser(name, rendered, check_page):  # noqa: F811 - the fixture
+def test_a_real_page_holds_in_a_browser(name, rendered, check_page):
     check_page(rendered.workspace.root / "reports" / "draf" / name)
 
 
-def test_every_link_of_the_index_opens_its_report(rendered, browser):  # noqa: F811 - the fixture
+def test_every_link_of_the_index_opens_its_report(rendered, browser):
     """Copied to a USB stick as it is: the links are relative and lead to a page with the title they bear."""
     view = browser.new_page(offline=True)
     index = (rendered.workspace.root / "reports" / "draf" / "index.html").as_uri()
@@ -38,7 +37,7 @@ def test_every_link_of_the_index_opens_its_report(rendered, browser):  # noqa: F
     view.close()
 
 
-def test_a_real_page_reads_without_script_and_prints(rendered, browser):  # noqa: F811 - the fixture
+def test_a_real_page_reads_without_script_and_prints(rendered, browser):
     """Every number is in the page itself; on paper the folded parameters stand open."""
     page = rendered.workspace.root / "reports" / "draf" / "change" / "ped_p1-pre_p1-post_id" / "report.html"
     context = browser.new_context(java_script_enabled=False, offline=True)

@@ -75,7 +75,6 @@ def test_expected_gates_of_several_faults_keep_the_worse_state():
     assert expected_gates(("duplicate_rows",)) == SOUND
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_closes_exactly_its_gates(name, tmp_path, own_keys):
     write_exports(plant_faults(sound_exports(), (name,), seed=FOUR.seed), tmp_path / "province")
@@ -90,7 +89,6 @@ def test_a_fault_closes_exactly_its_gates(name, tmp_path, own_keys):
     shutil.rmtree(tmp_path / "province")
 
 
-@pytest.mark.slow
 def test_repeated_rows_are_counted_and_change_no_score(tmp_path, own_keys):
     exports = sound_exports()
     found = {}

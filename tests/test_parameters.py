@@ -8,7 +8,8 @@ import yaml
 
 from bgtk_lib import cli
 from bgtk_lib.engine.parameters import REPORTS, check_parameters, find_report
-from bgtk_lib.engine.run import check_counts, list_wishes, wish_for
+from bgtk_lib.engine.plan import check_counts
+from bgtk_lib.engine.wishes import list_wishes, wish_for
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.synthetic import Design, write_demo
 from bgtk_lib.workspace import open_workspace

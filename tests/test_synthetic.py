@@ -401,7 +401,7 @@ def test_a_sixth_leave_and_the_weaker_more_often():
     teachers = province("secondary").teachers.query("comes")
     assert teachers["leaves"].mean() == pytest.approx(0.18, abs=0.015)
     drawn = draw_pairs(Design(), assessment="PED", phase="II", n_teachers=6000, rng=np.random.default_rng(2))
-    assert drawn.leavers["score_pre"].mean() < drawn.pairs["score_pre"].mean() - 1.5
+    assert drawn.leavers["score_pre"].mean() < drawn.pairs["score_pre"].mean() - 0.6  # a fifth of an SD, in points
     after = province("secondary").sittings.query("wave == 'p1-post'")["teacher"].unique()
     assert not teachers.loc[after, "leaves"].any()
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 # A grammar that jsonschema compiles at import and nobody here uses: 1.5 s of every start.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
@@ -27,15 +24,13 @@ from jupyter_client.manager import AsyncKernelManager  # noqa: E402
 from jupyter_core.utils import ensure_event_loop  # noqa: E402
 from traitlets import CaselessStrEnum, default  # noqa: E402
 
-from bgtk_lib.coverage import count_coverage  # noqa: E402 - the line above must come before papermill's imports
-from bgtk_lib.editions import name_report_table, write_plan  # noqa: E402
 from bgtk_lib.engine.cover import name_report  # noqa: E402
 from bgtk_lib.engine.html import render_index, render_page  # noqa: E402
-from bgtk_lib.engine.parameters import REPORTS, Common, check_parameters, find_report  # noqa: E402
-from bgtk_lib.engine.parameters import Report as Declaration  # noqa: E402
+from bgtk_lib.engine.parameters import REPORTS, find_report  # noqa: E402
+from bgtk_lib.engine.plan import check_counts, lay_plan  # noqa: E402
 from bgtk_lib.engine.report import ORDER, Report  # noqa: E402
-from bgtk_lib.engine.rows import read_attendance  # noqa: E402
-from bgtk_lib.errors import BgtkError, ParameterError, StageError, Text  # noqa: E402
+from bgtk_lib.engine.wishes import Wish, report_folder  # noqa: E402
+from bgtk_lib.errors import BgtkError, StageError, Text  # noqa: E402
 from bgtk_lib.words import SYNTHETIC_MARK, Tell, say, silent  # noqa: E402
 from bgtk_lib.workspace import Workspace  # noqa: E402
 from bgtk_lib.workspace.store import read_json, replacing, write_json, write_text  # noqa: E402
@@ -47,22 +42,6 @@ IDENTIFIER = re.compile(
     r"|[\w.+-]+@[\w-]+\.[\w.]+"  # an e-mail address
 )
 EMBEDDED = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """One report to make, its parameters already found possible."""
-
-    report: Declaration
-    parameters: Common
-
-    @property
-    def slug(self) -> str:
-        """The folder of this selection: what is selected, in parameter order."""
-        selects = ("assessment", "wave", "wave_pre", "wave_post", "waves", "districts", "jenjang")
-        values = [getattr(self.parameters, name, None) for name in selects]
-        parts = ["+".join(map(str, v)) if isinstance(v, list) else str(v) for v in values if v]
-        return "_".join([*parts, self.parameters.language]).lower().replace(".", "-") or "semua"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,105 +62,6 @@ class Made:
     status: str
     page: Path | None
     reason: Text | None = None
-
-
-def list_wishes(workspace: Workspace, *, edition: str | None = None, language: str | None = None) -> list[Wish]:
-    """Return every report that `workspace.yaml` asks for, grids multiplied out.
-
-    A grid's `waves` list of pairs fills `wave_pre` and `wave_post`.
-    """
-    wishes = []
-    for entry in workspace.declared.reports:
-        report = find_report(entry.report)
-        for values in itertools.product(*entry.grid.values()):
-            chosen = dict(entry.parameters) | dict(zip(entry.grid, values, strict=True))
-            if "waves" in entry.grid and "wave_pre" in report.parameters.model_fields:
-                pair = chosen.pop("waves")
-                if not isinstance(pair, list) or len(pair) != 2:
-                    raise ParameterError(say("grid.waves", report=report.name))
-                chosen |= {"wave_pre": pair[0], "wave_post": pair[1]}
-            wishes.append(wish_for(workspace, report.name, chosen, edition=edition, language=language))
-    return wishes
-
-
-def wish_for(
-    workspace: Workspace,
-    name: str,
-    values: Mapping[str, Any],
-    *,
-    edition: str | None = None,
-    language: str | None = None,
-) -> Wish:
-    """Return one report to make; its parameters are checked here, before any kernel starts."""
-    given = dict(values)
-    given |= {"edition_id": edition} if edition else {}
-    given |= {"language": language} if language else {}
-    report = find_report(name)
-    return Wish(report=report, parameters=check_parameters(report, given, workspace))
-
-
-def check_counts(workspace: Workspace, wishes: Iterable[Wish]) -> None:
-    """Refuse, from stored counts, a filter that leaves few persons or would give few away by subtraction.
-
-    Raises
-    ------
-    ParameterError
-        Naming the report; the counts themselves are not said.
-
-    Notes
-    -----
-    Every district × level that a filter takes in or leaves out must hold nobody or at least `min_cell` persons: then
-    every difference of two filters is a union of such cells. An edition has one `min_cell`.
-    """
-    for wish in wishes:
-        others = {int(path.stem.removeprefix("plan-")) for path in _edition_folder(workspace, wish).glob("plan-*.json")}
-        if others - {wish.parameters.min_cell}:
-            raise ParameterError(say("parameter.one_min_cell", edition=wish.parameters.edition_id, known=max(others)))
-        narrowed = [name for name in ("districts", "jenjang") if getattr(wish.parameters, name, None)]
-        if not narrowed:
-            continue
-        table = "pairs" if wish.report.name == "change" else "session"
-        fewest, filters = wish.parameters.min_cell, ", ".join(narrowed)
-        if Report(wish.report, wish.parameters, workspace).read(table)["pid"].nunique() < fewest:
-            raise ParameterError(say("parameter.too_few", report=wish.report.name, min_cell=fewest, filter=filters))
-        whole = wish.parameters.model_copy(update={name: [] for name in narrowed})
-        rows = Report(wish.report, whole, workspace).read(table)
-        atoms = rows.groupby([{"districts": "district"}.get(name, name) for name in narrowed])["pid"].nunique()
-        if atoms.between(1, fewest - 1).any():
-            raise ParameterError(say("parameter.gives_away", report=wish.report.name, min_cell=fewest, filter=filters))
-
-
-def _edition_folder(workspace: Workspace, wish: Wish) -> Path:
-    return workspace.root / "reports" / wish.parameters.edition_id
-
-
-def lay_plan(workspace: Workspace, wishes: Sequence[Wish]) -> None:
-    """Write the suppression plan of every edition over all tables of its grid."""
-    grids: dict[tuple[str, int], dict[str, pd.Series[int]]] = {}
-    for wish in wishes:
-        key = (wish.parameters.edition_id, wish.parameters.min_cell)
-        grids.setdefault(key, {}).update(_tables_of(workspace, wish))
-    for (edition, min_cell), tables in grids.items():
-        write_plan(workspace, edition, tables, min_cell=min_cell)
-
-
-def _tables_of(workspace: Workspace, wish: Wish) -> dict[str, pd.Series[int]]:
-    """Return the persons by cell of every table a report prints."""
-    parameters = wish.parameters.model_dump(mode="json")
-    report = Report(wish.report, wish.parameters, workspace)
-    if wish.report.name == "change":
-        pairs = report.read("pairs")
-        return {name_report_table("change", parameters, "districts"): pairs["district"].value_counts()}
-    if wish.report.name == "coverage_map":
-        roster = report.read("roster") if len(read_attendance(workspace, "roster")) else None
-        session = report.read("session")
-        found = {}
-        for by in ("district", "jenjang", "assessment"):
-            counts = count_coverage(roster, session, session[session["usable"]], by=by)
-            column = "invited" if roster is not None else "sat"
-            found[name_report_table("coverage_map", parameters, by)] = counts.set_index("cell")[column].astype(int)
-        return found
-    return {}
 
 
 def make_reports(
@@ -243,11 +123,6 @@ def _make_or_fail(workspace: Workspace, wish: Wish) -> Made:
 
 def _both(text: Text) -> dict[str, str]:
     return {"id": text.id, "en": text.en}
-
-
-def report_folder(workspace: Workspace, wish: Wish) -> Path:
-    """Return where a report's files lie."""
-    return workspace.root / "reports" / wish.parameters.edition_id / wish.report.name / wish.slug
 
 
 def make_report(workspace: Workspace, wish: Wish, folder: Path) -> Made:

@@ -1,0 +1,71 @@
+"""Which reports are wanted: every one that `workspace.yaml` asks for, grids multiplied out, parameters checked."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bgtk_lib.engine.parameters import Common, check_parameters, find_report
+from bgtk_lib.engine.parameters import Report as Declaration
+from bgtk_lib.errors import ParameterError
+from bgtk_lib.words import say
+from bgtk_lib.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """One report to make, its parameters already found possible."""
+
+    report: Declaration
+    parameters: Common
+
+    @property
+    def slug(self) -> str:
+        """The folder of this selection: what is selected, in parameter order."""
+        selects = ("assessment", "wave", "wave_pre", "wave_post", "waves", "districts", "jenjang")
+        values = [getattr(self.parameters, name, None) for name in selects]
+        parts = ["+".join(map(str, v)) if isinstance(v, list) else str(v) for v in values if v]
+        return "_".join([*parts, self.parameters.language]).lower().replace(".", "-") or "semua"
+
+
+def list_wishes(workspace: Workspace, *, edition: str | None = None, language: str | None = None) -> list[Wish]:
+    """Return every report that `workspace.yaml` asks for, grids multiplied out.
+
+    A grid's `waves` list of pairs fills `wave_pre` and `wave_post`.
+    """
+    wishes = []
+    for entry in workspace.declared.reports:
+        report = find_report(entry.report)
+        for values in itertools.product(*entry.grid.values()):
+            chosen = dict(entry.parameters) | dict(zip(entry.grid, values, strict=True))
+            if "waves" in entry.grid and "wave_pre" in report.parameters.model_fields:
+                pair = chosen.pop("waves")
+                if not isinstance(pair, list) or len(pair) != 2:
+                    raise ParameterError(say("grid.waves", report=report.name))
+                chosen |= {"wave_pre": pair[0], "wave_post": pair[1]}
+            wishes.append(wish_for(workspace, report.name, chosen, edition=edition, language=language))
+    return wishes
+
+
+def wish_for(
+    workspace: Workspace,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    edition: str | None = None,
+    language: str | None = None,
+) -> Wish:
+    """Return one report to make; its parameters are checked here, before any kernel starts."""
+    given = dict(values)
+    given |= {"edition_id": edition} if edition else {}
+    given |= {"language": language} if language else {}
+    report = find_report(name)
+    return Wish(report=report, parameters=check_parameters(report, given, workspace))
+
+
+def report_folder(workspace: Workspace, wish: Wish) -> Path:
+    """Return where a report's files lie."""
+    return workspace.root / "reports" / wish.parameters.edition_id / wish.report.name / wish.slug
