@@ -323,6 +323,8 @@ def _clear_demo(folder: Path) -> None:
         raise ParameterError(say("cli.demo_folder", folder=above.name))
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
+    if folder.resolve() in (Path.cwd(), *Path.cwd().parents):  # never the ground one stands on
+        raise ParameterError(say("cli.demo_folder", folder=folder.name or "."))
     try:
         declared = open_workspace(folder).declared
         made_up = declared.data_kind == "synthetic" and declared.name.startswith("demo")

@@ -187,27 +187,44 @@ def _gap(
     return open_ones[-1].n - figure.n if open_ones else 0
 
 
-def release_frame(frame: pd.DataFrame, plan: Plan, *, n: str = "n", values: Sequence[str] = ()) -> Released:
-    """Return a tidy frame whose `values` are null where its count stands for fewer than `min_cell`.
+def release_frame(
+    frame: pd.DataFrame, plan: Plan, *, counts: Sequence[str], values: Sequence[str] = (), within: str | None = None
+) -> Released:
+    """Return a tidy frame whose small counts are null, and with them the values they stand behind.
 
     Parameters
     ----------
     frame : DataFrame
-        Values with the count of persons or records behind each row.
+        Values with the counts of persons or records behind each row.
     plan : Plan
         The edition's plan.
-    n : str
-        Column of counts; it is made null together with the values.
+    counts : sequence of str
+        Columns of counts; each is null where it is small.
     values : sequence of str
-        Columns that the count stands behind.
+        Columns that are null where any count of their row is.
+    within : str, optional
+        Column of groups whose totals are known (a day): in each, the smallest other counts are hidden with a small one.
     """
-    small = frame[n].between(1, plan.min_cell - 1)
-    shown = frame.copy()
-    for name in [n, *values]:
+    shown, hidden = frame.copy(), pd.Series(data=False, index=frame.index)
+    for name in counts:
+        small = _find_small(frame, name, plan, within=within)
         shown[name] = shown[name].astype("float64").mask(small)
+        hidden |= small
+    for name in values:
+        shown[name] = shown[name].astype("float64").mask(hidden)
     reason = say("withheld.small", min_cell=plan.min_cell)
-    shown["withheld"] = pd.Series([reason if hide else None for hide in small], index=shown.index, dtype=object)
+    shown["withheld"] = pd.Series([reason if hide else None for hide in hidden], index=shown.index, dtype=object)
     return Released(frame=shown)
+
+
+def _find_small(frame: pd.DataFrame, name: str, plan: Plan, *, within: str | None) -> pd.Series[bool]:
+    if within is None:
+        return frame[name].between(1, plan.min_cell - 1)
+    hidden: set[str] = set()
+    for _, group in frame.groupby(within):
+        cells = group[name].rename(index=str).astype("int64")
+        hidden |= set(plan_suppression({"": cells}, min_cell=plan.min_cell).hidden[""])
+    return pd.Series([str(place) in hidden for place in frame.index], index=frame.index)
 
 
 def release_density(grid: pd.DataFrame, plan: Plan) -> Released:

@@ -268,13 +268,15 @@ def test_frames_lose_their_small_rows_values_and_counts():
     frame = pd.DataFrame(
         {"district": list("abcd"), "n": [0, 4, 10, 60], "share": [0.0, 50.0, 10.0, 5.0], "label": list("wxyz")}
     )
-    shown = release_frame(frame, Plan(min_cell=10, hidden={}), values=["share"]).frame
+    shown = release_frame(frame, Plan(min_cell=10, hidden={}), counts=["n"], values=["share"]).frame
     assert shown["n"].isna().tolist() == [False, True, False, False]
     assert shown["share"].isna().tolist() == [False, True, False, False]
     assert shown["label"].tolist() == list("wxyz")
     assert [text is not None for text in shown["withheld"]] == [False, True, False, False]
     assert frame["n"].tolist() == [0, 4, 10, 60], "the frame given stays as it is"
-    assert list(release_frame(frame.iloc[:0], Plan(min_cell=10, hidden={}), values=["share"]).frame.columns) == [
+    assert list(
+        release_frame(frame.iloc[:0], Plan(min_cell=10, hidden={}), counts=["n"], values=["share"]).frame.columns
+    ) == [
         *frame.columns,
         "withheld",
     ]
@@ -282,8 +284,14 @@ def test_frames_lose_their_small_rows_values_and_counts():
 
 def test_a_column_of_counts_by_another_name():
     frame = pd.DataFrame({"records": [4, 40], "share": [1.0, 2.0]})
-    shown = release_frame(frame, Plan(min_cell=10, hidden={}), n="records", values=["share"]).frame
+    shown = release_frame(frame, Plan(min_cell=10, hidden={}), counts=["records"], values=["share"]).frame
     assert shown["records"].isna().tolist() == [True, False]
+
+
+def test_a_small_count_within_a_day_takes_the_smallest_other_with_it():
+    frame = pd.DataFrame({"day": ["a"] * 3 + ["b"] * 2, "submissions": [4, 30, 12, 25, 40]})
+    shown = release_frame(frame, Plan(min_cell=10, hidden={}), counts=["submissions"], within="day").frame
+    assert shown["submissions"].isna().tolist() == [True, False, True, False, False]
 
 
 @pytest.mark.parametrize(

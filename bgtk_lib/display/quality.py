@@ -70,8 +70,6 @@ def draw_rules(released: Released, context: Context) -> Sequence[Shown]:
     whole = len(frame) - len(noisy)
     if noisy.empty:
         return [draw_notice("note", heading=say("rules.all_pass", n=whole), body=[], language=context.language)]
-    for name in ("passes", "fails", "missing"):
-        noisy[name] = noisy[name].astype("float64")
     columns = [Column("rule", say("column.rule")), Column("items", say("column.items"), "count")]
     columns += [Column(name, say(f"column.{name}"), "count") for name in ("fails", "missing")]
     columns += [Column("error", say("column.error"))]
@@ -148,8 +146,3 @@ def draw_inventory(released: Released, context: Context) -> Sequence[Shown]:
         Column("sha256", say("column.hash")),
     ]
     return [draw_table(frame, columns=columns, caption=say("inventory.caption"), language=context.language)]
-
-
-def say_reasons(reasons: Sequence[str]) -> Text:
-    """Return reasons in words."""
-    return join([say(f"reason.{reason}") for reason in reasons])

@@ -116,7 +116,8 @@ def count_sittings(session: pd.DataFrame, *, minutes: int = 60) -> pd.DataFrame:
         span = pd.date_range(one.index[0], one.index[-1], freq=f"{minutes}min")
         days.append(one.reindex(span, fill_value=0).rename_axis("start").rename("submissions").reset_index())
     empty = pd.DataFrame({"start": pd.to_datetime([]), "submissions": pd.array([], dtype=int)})
-    return pd.concat(days, ignore_index=True).assign(minutes=minutes) if days else empty.assign(minutes=minutes)
+    frame = pd.DataFrame(pd.concat(days or [empty], ignore_index=True))
+    return frame.assign(minutes=minutes, day=frame["start"].dt.date)
 
 
 def rate_blanks(states: pd.DataFrame, *, most: int = 8) -> pd.DataFrame:
@@ -132,17 +133,17 @@ def rate_blanks(states: pd.DataFrame, *, most: int = 8) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        form, state (``omitted``, ``not_reached``), decile, share (percent), answers.
+        form, state (``omitted``, ``not_reached``), decile, share (percent), n (answers in that state).
     """
     if states.empty:
-        return pd.DataFrame(columns=["form", "state", "decile", "share", "answers"])
+        return pd.DataFrame(columns=["form", "state", "decile", "share", "n"])
     grid = states.groupby(["form", "decile", "state"], as_index=False)["n"].sum()
     totals = grid.groupby(["form", "decile"], as_index=False)["n"].sum().rename(columns={"n": "answers"})
     parts = []
     for state in ("omitted", "not_reached"):
         here = totals.merge(grid[grid["state"] == state], on=["form", "decile"], how="left", validate="one_to_one")
-        parts.append(here.assign(state=state, share=100 * here["n"].fillna(0) / here["answers"]))
-    rates = pd.concat(parts, ignore_index=True)[["form", "state", "decile", "share", "answers"]]
+        parts.append(here.assign(state=state, n=here["n"].fillna(0), share=100 * here["n"].fillna(0) / here["answers"]))
+    rates = pd.concat(parts, ignore_index=True)[["form", "state", "decile", "share", "n"]]
     shown = rates.groupby("form")["share"].max().nlargest(most).index
     rates = rates[rates["form"].isin(shown)]
     return pd.DataFrame(rates).reset_index(drop=True)
