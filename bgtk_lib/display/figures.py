@@ -159,6 +159,7 @@ def draw_distribution(grid: pd.DataFrame, ax: Axes, *, language: Language) -> Ax
     ax.set_ylim(bottom=0)
     ax.margins(x=0)
     ax.set_yticks([])
+    ax.locator_params(axis="x", integer=True, steps=[1, 2, 5, 10])
     ax.xaxis.set_major_formatter(lambda value, _: number(value, language, 0))
     ax.set_xlabel(say("figure.distribution.axis").said(language))
     ax.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), frameon=False, fontsize=SMALL, borderaxespad=0.2)

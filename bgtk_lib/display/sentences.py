@@ -75,6 +75,13 @@ def tell_change_by_district(frame: pd.DataFrame, *, unit: str = "points") -> Tex
     shown = rows[_is_shown(rows)]
     if shown.empty:
         return say("figure.told.nothing_shown", total=len(rows))
+    if len(shown) == 1:
+        only = {
+            "value": _signed(shown["value"].iloc[0]),
+            "unit": say(f"figure.unit.{unit}"),
+            "label": _as_text(shown["label"].iloc[0]),
+        }
+        return _add_withheld(say("figure.told.change_one", **only), withheld=len(rows) - 1)
     above, below = int((shown["low"] > 0).sum()), int((shown["high"] < 0).sum())
     told = say(
         "figure.told.change",

@@ -133,5 +133,8 @@ class _Writer(string.Formatter):
             return str(super().format_field(value, format_spec))
         if not format_spec:
             format_spec = ","
-        written = str(super().format_field(value, format_spec)).replace("-", "−")
+        written = str(super().format_field(value, format_spec))
+        if not any(digit in written for digit in "123456789"):
+            written = written.lstrip("+-")  # what rounds to zero has no direction
+        written = written.replace("-", "−")
         return written.translate(str.maketrans(",.", ".,")) if self.language == "id" else written
