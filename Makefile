@@ -8,7 +8,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo run test test-all browser check coverage bench docs lock clean
+.PHONY: help env demo run test test-all browser check coverage docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,9 +44,6 @@ check: env ## form, types, the rooms' order, the notebooks
 
 coverage: env ## bias and interval coverage against the planted truth; goes on where it was stopped
 	@$(PY) bench/coverage.py
-
-bench: env ## time and memory of the batch engine
-	@$(PY) bench/throughput.py
 
 docs: env ## docs/codebook.md from bgtk_lib/reference/
 	@$(PY) scripts/codebook.py
