@@ -911,6 +911,13 @@ def test_scores_of_two_forms_are_not_compared(stopped):
     assert "C01" in figures[("change.mean",)]["withheld"]["id"]
 
 
+def test_a_stopped_page_draws_no_picture_that_shows_nothing(stopped):
+    """Where a gate and small cells leave nothing of the districts, the section says why instead of hatching every row."""
+    page = read_visible(read_page(stopped, CHANGE))
+    assert "Perubahan tiap kabupaten/kota." not in page
+    assert page.count("Angka di bagian ini tidak ditampilkan") == 2  # districts and sensitivity
+
+
 def test_a_stopped_page_keeps_the_flow_and_says_what_would_open_it(stopped):
     page = read_page(stopped, CHANGE)
     text = read_visible(page)

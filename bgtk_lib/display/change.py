@@ -105,12 +105,13 @@ def draw_districts(released: Released, context: Context) -> Sequence[Shown]:
     frame = frame_districts(released.figures)
     if frame.empty:
         return [draw_notice("note", heading=say("change.no_districts"), body=[], language=context.language)]
-    figure, ax = start_figure(len(frame))
-    draw.draw_change_by_district(frame, ax, language=context.language, unit="points")
-    sentence = tell.tell_change_by_district(frame)
-    picture = draw_figure(
-        figure, title=say("change.districts.title"), sentence=sentence, marks=context.marks, language=context.language
-    )
+    pieces = []
+    if frame["value"].notna().any():
+        canvas, ax = start_figure(len(frame))
+        draw.draw_change_by_district(frame, ax, language=context.language, unit="points")
+        title, sentence = say("change.districts.title"), tell.tell_change_by_district(frame)
+        picture = draw_figure(canvas, title=title, sentence=sentence, marks=context.marks, language=context.language)
+        pieces.append(picture)
     ends = frame[["low", "high"]].to_numpy(dtype=float)
     places = 2 if np.isfinite(ends).any() and np.nanmin(np.abs(ends)) < NEAR_ZERO else 1
     columns = [
@@ -126,7 +127,7 @@ def draw_districts(released: Released, context: Context) -> Sequence[Shown]:
         language=context.language,
         note=say("change.districts.note"),
     )
-    return [picture, table]
+    return [*pieces, table]
 
 
 def frame_districts(figures: Sequence[Figure], *, name: str = "change.mean") -> pd.DataFrame:

@@ -148,8 +148,8 @@ class Report:
         """
         figures = tuple(self._close(figure) for figure in released.figures)
         self.figures += [figure for figure in figures if figure not in self.figures]  # a name and its place stand once
-        stopped = [f for f in figures if isinstance(f.value, Withheld) and f.value.kind == "gate"]
-        if figures and len(stopped) == len(figures):
+        withheld = [f.value for f in figures if isinstance(f.value, Withheld)]
+        if len(withheld) == len(figures) and any(value.kind == "gate" for value in withheld):
             codes = sorted({gate.code for f in figures for gate in self._stopping(f)})
             self._put(self._tell_stop(codes))
             return
