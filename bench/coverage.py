@@ -42,7 +42,7 @@ DRAWING = ("change", "synthetic", "reference")  # all that numbers come from wit
 SHOWING = ("cli.py", "coverage.py", "describe.py", "disclosure.py", "display", "editions.py", "engine", "words")
 WRITING = (  # what only files need
     "__init__.py", "gates.py", "codebook.yaml", "dapodik.py", "edits.py", "exports.py", "faults.py", "layouts",
-    "rosters.py", "sittings.py", "spoil_records.py", "spoil_tests.py",
+    "panel.py", "rosters.py", "sittings.py", "spoil_items.py", "spoil_records.py", "spoil_tests.py", "times.py",
 )  # fmt: skip
 
 

@@ -18,12 +18,12 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from bgtk_lib.errors import BgtkError, Language, ParameterError, Text
-from bgtk_lib.findings import Gate, worst_states
+from bgtk_lib.findings import Gate, Withheld, worst_states
 from bgtk_lib.words import say, sentences
 from bgtk_lib.workspace import Workspace, open_workspace
 from bgtk_lib.workspace.typed import nearest, read_yaml, require_known
 
-COMMANDS = ("demo", "run", "ingest", "check", "score", "report", "parameters")
+COMMANDS = ("demo", "run", "ingest", "check", "score", "report", "parameters", "export")
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,6 +69,13 @@ def build_parser(language: Language) -> Parser:
             one.add_argument("--params", metavar="FILE", help=told("params"))
         if name == "parameters":
             one.add_argument("name", help=told("report_name"))
+        if name == "export":
+            one.add_argument("kind", help=told("export_kind"))
+            one.add_argument("--form", help=told("form"))
+            one.add_argument("--wave", nargs="+", action="extend", default=[], metavar="W", help=told("wave"))
+            for ground in ("reference", "recipient", "agreement"):
+                one.add_argument(f"--{ground}", help=told(ground))
+            one.add_argument("--to", metavar="FOLDER", help=told("to"))
         if name in ("run", "report"):
             one.add_argument("--edition", metavar="ID", help=told("edition"))
     return parser
@@ -105,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check_places(chosen: argparse.Namespace) -> None:
     """Refuse a path that no file system takes: a name too long, a sign that has no bytes."""
-    for name in ("workspace", "params", "folder"):
+    for name in ("workspace", "params", "folder", "to"):
         place = getattr(chosen, name, None)
         try:
             Path(place or ".").stat()
@@ -280,6 +287,34 @@ def _run_parameters(chosen: argparse.Namespace, language: Language) -> int:
     return 0
 
 
+def _run_export(chosen: argparse.Namespace, language: Language) -> int:
+    from bgtk_lib.exports.crosscheck import export_crosscheck
+    from bgtk_lib.exports.irw import export_irw
+    from bgtk_lib.exports.request import UNTIL, request_export, state_terms
+    from bgtk_lib.stages import run_stages
+
+    workspace = _open(chosen)
+    terms = state_terms(reference=chosen.reference, recipient=chosen.recipient, agreement=chosen.agreement)
+    request = request_export(workspace, chosen.kind, form=chosen.form, waves=chosen.wave, terms=terms, folder=chosen.to)
+    run_stages(workspace, until=UNTIL[request.kind], tell=_teller(language))
+    made = (export_irw if request.kind == "irw" else export_crosscheck)(workspace, request)
+    if isinstance(made, Withheld):
+        content = {"export": request.kind, "withheld": {"id": made.reason.id, "en": made.reason.en}}
+        print(json.dumps(content, ensure_ascii=False) if chosen.json else made.reason.said(language))
+        return 1
+    if chosen.json:
+        print(json.dumps(made | {"folder": str(request.folder)}, ensure_ascii=False, sort_keys=True))
+    else:
+        print(say("exports.done", **made["counts"], smallest=made["smallest_combination"]).said(language))
+        for name, reason in made["covariates_dropped"].items():
+            print(say("exports.without", name=name, reason=Text(id=reason["id"], en=reason["en"])).said(language))
+        if made["gates"]:
+            closed = ", ".join(sorted({f"{gate['code']} {gate['state']}" for gate in made["gates"]}))
+            print(say("exports.gates", closed=closed).said(language))
+        print(say("cli.look", path=str(request.folder)).said(language))
+    return 1 if made["gates"] else 0
+
+
 def _run_demo(chosen: argparse.Namespace, language: Language) -> int:
     """Write a made-up province, do all that `run` does, and hold the gates that closed against those expected."""
     from bgtk_lib.engine.wishes import list_wishes
@@ -343,6 +378,7 @@ _RUN: dict[str, Callable[[argparse.Namespace, Language], int]] = {
     "score": _run_stage("score"),
     "report": _run_report,
     "parameters": _run_parameters,
+    "export": _run_export,
 }
 
 if __name__ == "__main__":

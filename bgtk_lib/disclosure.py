@@ -219,7 +219,7 @@ def release_frame(
 
 def _find_small(frame: pd.DataFrame, name: str, plan: Plan, *, within: str | None) -> pd.Series[bool]:
     if within is None:
-        return frame[name].between(1, plan.min_cell - 1)
+        return frame[name].between(1, plan.min_cell - 1).fillna(value=False).astype(bool)
     hidden: set[str] = set()
     for _, group in frame.groupby(within):
         cells = group[name].rename(index=str).astype("int64")

@@ -141,7 +141,7 @@ class Figure:
     ----------
     name : str
         Stable dotted name: ``change.mean``, ``pairs.n`` …
-    value : float, int or Withheld
+    value : float, int, str or Withheld
         At full precision, or why there is none.
     unit : str
         ``points``, ``percent``, ``sd``, ``persons``, ``rows`` …
@@ -164,7 +164,7 @@ class Figure:
     """
 
     name: str
-    value: float | int | Withheld
+    value: float | int | str | Withheld
     unit: str
     n: int
     population: Text

@@ -20,8 +20,9 @@ class Linked:
     Attributes
     ----------
     pairs : DataFrame
-        pid, assessment, wave_pre, wave_post, form_pre, form_post, score_pre, score_post (points), points_max, days
-        between the sittings, and district, npsn, jenjang at the first.
+        pid, assessment, wave_pre, wave_post, form_pre, form_post, score_pre, score_post (points of the form; where `unit`
+        is ``scale``, points of the reporting scale), points_pre (of the form, in any case), points_max, linking_error (in
+        `unit`) and n_anchors of the link, days between the sittings, and district, npsn, jenjang at the first.
     unpaired : DataFrame
         pid, assessment, wave_pre, wave_post, reason (``only_pre`` or ``only_post``), score, district, npsn, jenjang.
     """
@@ -69,7 +70,11 @@ def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_pos
             "form_post": second["form_id"].to_numpy(),
             "score_pre": first["points"].to_numpy(),
             "score_post": second["points"].to_numpy(),
+            "points_pre": first["points"].to_numpy(),
             "points_max": first["points_max"].to_numpy(),
+            "unit": "points",
+            "linking_error": 0.0,
+            "n_anchors": 0,
             "days": (second["start"].dt.normalize() - first["start"].dt.normalize()).dt.days.to_numpy(),
         }
     ).assign(**{name: first[name].to_numpy() for name in PERSON_COLUMNS})

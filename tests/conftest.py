@@ -46,7 +46,7 @@ def small_province(keys, tmp_path_factory):
     folder = tmp_path_factory.mktemp("province")
     write_demo(folder, FOUR)
     workspace = open_workspace(folder)
-    assert run_stages(workspace) == ["ingest", "check", "score"]
+    assert run_stages(workspace) == ["ingest", "check", "review", "score"]
     return workspace
 
 

@@ -13,14 +13,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bgtk_lib import cli, editions, linking
+from bgtk_lib import cli, editions
 from bgtk_lib.engine.parameters import REPORTS
 from bgtk_lib.ingest import mapping
+from bgtk_lib.linking.compare import read_decisions
 from bgtk_lib.schema import code_list
+from bgtk_lib.stages.frozen import COLUMNS as FROZEN_COLUMNS
+from bgtk_lib.stages.review import DECISION_COLUMNS as ITEM_COLUMNS
 from bgtk_lib.synthetic import FAULTS, SCENARIOS, SIZES
 from bgtk_lib.words import sentences
 from bgtk_lib.workspace import declaration, open_workspace
-from bgtk_lib.workspace.typed import declare, read_yaml
+from bgtk_lib.workspace.typed import declare, read_decision_rows, read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "data/README.md", ROOT / "reports/README.md"])
@@ -177,11 +180,14 @@ def test_examples_of_workspace_and_mappings_are_valid(tmp_path):
 
 
 def test_examples_of_decisions_have_the_columns_that_are_read(tmp_path):
-    gates, links = fenced(read("docs/workspace.md"), "csv")
+    gates, links, items, frozen = fenced(read("docs/workspace.md"), "csv")
     (tmp_path / "gates.csv").write_text(gates, encoding="utf-8")
     assert editions.apply_decisions([], tmp_path / "gates.csv") == []
     (tmp_path / "links.csv").write_text(links, encoding="utf-8")
-    assert [row["decision"] for row in linking.read_decisions(tmp_path / "links.csv")] == ["parallel"]
+    assert [row["decision"] for row in read_decisions(tmp_path / "links.csv")] == ["parallel"]
+    for text, columns in ((items, ITEM_COLUMNS), (frozen, FROZEN_COLUMNS)):
+        (tmp_path / "rows.csv").write_text(text, encoding="utf-8")
+        assert len(read_decision_rows(tmp_path / "rows.csv", columns)) == 1
 
 
 def test_every_room_is_in_the_list_of_rooms():

@@ -42,6 +42,7 @@ ROOMS = [
     "disclosure",
     "display",
     "editions",
+    "exports",
     "engine",
     "cli",
 ]

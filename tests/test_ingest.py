@@ -466,6 +466,28 @@ def test_answers_by_item_take_a_prefix(ingest):
     assert set(answers_of(workspace)[0]) == {"PED-1", "PED-2"}
 
 
+def test_items_that_were_not_shown_are_no_omissions(ingest):
+    mapping = change(SESSION, answers={**SESSION["answers"], "not_presented": ["-"]})
+    workspace, _ = ingest(write_csv([HEADER, [A, "F1", "-", "B"], [B, "F1", "X", "C"]]), mapping)
+    assert {row: answers["1"][1] for row, answers in answers_of(workspace).items()} == {0: "not_presented", 1: "omitted"}
+
+
+def test_response_times_stand_beside_their_answers(ingest):
+    answers = {**SESSION["answers"], "times": r"Waktu (?P<item>\d+)", "times_in": "seconds"}
+    rows = [[*HEADER, "Waktu 2", "Waktu 1"], [A, "F1", "A", "B", "3,5", "12"], [B, "F1", "C", "D", "?", "-1"]]
+    workspace, _ = ingest(write_csv(rows, ";"), change(SESSION, answers=answers, format={"separator": ";"}))
+    stored = canonical(workspace, "answer")
+    found = stored.sort_values(["session_id", "item_id"])["milliseconds"].tolist()
+    assert found[:2] == [12_000, 3_500]
+    assert pd.isna(found[2:]).all()  # what cannot be read, or is negative, is no time
+
+
+def test_keys_in_the_order_of_the_items(ingest):
+    mapping = {"table": "key", "columns": {"item_id": {"numbered": "PED-{row}"}, "correct": "key"}}
+    workspace, _ = ingest("key\nB\nD\n", mapping, source={"name": "cbt", "mapping": "cbt"})
+    assert canonical(workspace, "key")[["item_id", "correct"]].to_numpy().tolist() == [["PED-1", "B"], ["PED-2", "D"]]
+
+
 def test_no_column_fits_the_pattern(ingest):
     with pytest.raises(SchemaError) as caught:
         ingest(write_csv([HEADER, *ROWS]), change(SESSION, answers={"pattern": r"Q(?P<item>\d+)"}))

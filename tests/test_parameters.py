@@ -16,7 +16,13 @@ from bgtk_lib.workspace import open_workspace
 
 CHANGE = {"assessment": "PED", "wave_pre": "p1-pre", "wave_post": "p1-post"}
 COVERAGE = {"wave": "p1-pre"}
-SOUND = {"change": CHANGE, "coverage_map": COVERAGE, "data_quality": {}}
+SOUND = {
+    "change": CHANGE,
+    "comparability": CHANGE,
+    "coverage_map": COVERAGE,
+    "data_quality": {},
+    "instrument": {"form": "PED-1", "wave": "p1-pre"},
+}
 LONG = "a" * 5_000
 
 # report, what is asked beside a sound request, what the refusal must name. None takes a parameter away.
@@ -44,6 +50,13 @@ WRONG = [
     ("coverage_map", {"assessment": "PED"}, "wave"),
     ("data_quality", {"wave": "p1-pre"}, "waves"),
     ("data_quality", {"districts": ["18.01"]}, "edition_status"),
+    ("instrument", {"forms": "PED-1"}, "form"),
+    ("instrument", {"form": "PED-9"}, "PED-2"),
+    ("instrument", {"form": None}, "form"),
+    ("instrument", {"districts": ["18.01"]}, "edition_status"),
+    ("comparability", {"wave": "p1-pre"}, "wave_pre"),
+    ("comparability", {"wave_pre": "p1-post", "wave_post": "p1-pre"}, "p1-pre"),
+    ("comparability", {"jenjang": ["SD"]}, "language"),
     # what must be given
     ("change", {"assessment": None}, "assessment"),
     ("change", {"wave_pre": None}, "wave_pre"),

@@ -131,7 +131,7 @@ def test_the_passport_says_what_made_the_report(slug, rendered):
     results = read_results(rendered, slug)
     assert passport["parameters"] == results["parameters"]
     assert (passport["data_kind"], passport["status"], passport["seed"]) == ("synthetic", "draf", 20251018)
-    for stage in ("ingest", "check", "score"):
+    for stage in ("ingest", "check", "review", "score"):
         assert passport["stages"][stage] == rendered.workspace.stage_record(stage)["fingerprint"]
     assert re.fullmatch(r"[0-9a-f]{64}", passport["code"])
 

@@ -13,9 +13,9 @@ from bgtk_lib.change.leavers import LeaverGap
 from bgtk_lib.errors import LinkageError, ParameterError
 from bgtk_lib.findings import Withheld
 from bgtk_lib.instrument.classical import ItemReview
-from bgtk_lib.linking import Comparison, compare_forms, judge_link, judge_reuse, read_decisions
+from bgtk_lib.linking.compare import Comparison, compare_forms, judge_link, judge_reuse, read_decisions
 from bgtk_lib.pairing import Linked, pair_waves
-from bgtk_lib.scoring import SCORE_COLUMNS, give_credit, judge_key, score_form, score_totals
+from bgtk_lib.scoring.points import SCORE_COLUMNS, give_credit, judge_key, score_form, score_totals
 from bgtk_lib.words import plain
 from bgtk_lib.workspace.declaration import Form
 

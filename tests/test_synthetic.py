@@ -18,12 +18,22 @@ from bgtk_lib import schema
 from bgtk_lib.errors import ParameterError, StageError
 from bgtk_lib.synthetic import FAULTS, Design, draw_pairs, draw_province, write_demo
 from bgtk_lib.synthetic.curves import score_curve, score_moments
-from bgtk_lib.synthetic.design import SUBJECTS, count_districts, form_name, share_out
-from bgtk_lib.synthetic.exports import build_exports, write_exports
+from bgtk_lib.synthetic.design import GENERAL, SUBJECTS, count_districts, form_name, share_out, wave_name
+from bgtk_lib.synthetic.exports import FORMS, KEYS, PANEL, build_exports, write_exports
 from bgtk_lib.synthetic.faults import plant_faults
-from bgtk_lib.synthetic.forms import NOT_REACHED, OMITTED, OPTIONS, build_form, choose_options, give_answers
+from bgtk_lib.synthetic.forms import (
+    NOT_REACHED,
+    OMITTED,
+    OPTIONS,
+    build_form,
+    choose_options,
+    give_answers,
+    list_anchors,
+    solve_chances,
+)
 from bgtk_lib.synthetic.model import chance_of_leaving, draw_abilities, draw_effects
 from bgtk_lib.synthetic.people import PPPK
+from bgtk_lib.synthetic.spoil_items import move_items
 from bgtk_lib.synthetic.truth import compute_truth
 from bgtk_lib.workspace.declaration import WorkspaceDeclaration
 
@@ -31,6 +41,11 @@ from bgtk_lib.workspace.declaration import WorkspaceDeclaration
 @cache
 def province(size="small", scenario="sound"):
     return draw_province(Design(size=size, scenario=scenario))
+
+
+@cache
+def few_assessments():
+    return draw_province(Design(size="secondary", assessments=("PED", "KEP")))
 
 
 @cache
@@ -95,6 +110,7 @@ def test_the_workspace_is_one_the_workbench_accepts():
         declared = WorkspaceDeclaration.model_validate(content)
         assert set(declared.waves) >= {"p1-pre", "p1-post", "p2-pre", "p2-post"}
     assert declared.forms["PED-3"].assessment == "PED"
+    assert declared.forms["SSL-3B"].assessment == "SSL"
     assert "MAT-3" not in declared.forms
 
 
@@ -348,6 +364,32 @@ def test_quadrature_agrees_with_a_simulation_of_400000_teachers():
             assert stays.mean() == pytest.approx(retention, abs=4 * (0.15 / n) ** 0.5)
 
 
+def test_quadrature_agrees_where_the_forms_differ_and_where_the_device_matters():
+    n, phase, rng = 200_000, "I", np.random.default_rng(21)
+    design = Design()
+    effects = draw_effects(design, assessments=("PED", "SSL", "KEP"), rng=rng)
+    counts = share_out(n, count_districts(design, phase))
+    district = np.repeat([effects.districts.index(code) for code in counts], list(counts.values()))
+    ability = draw_abilities(design, effects, district=district, school=np.arange(n), rng=rng)
+    for code in ("SSL", "KEP"):
+        first, second = (build_form(form_name(code, phase, occasion)) for occasion in ("pre", "post"))
+        theta = {"pre": ability.before[code], "post": ability.after[code]}
+        phone = {occasion: rng.random(n) < 0.35 for occasion in theta}  # drawn anew each wave
+        pre = give_answers(theta["pre"], first, phone=phone["pre"], rng=rng).sum(axis=1)
+        post = give_answers(theta["post"], second, phone=phone["post"], rng=rng).sum(axis=1)
+        again = solve_chances(theta["post"], first).sum(axis=1) - solve_chances(theta["pre"], first).sum(axis=1)
+        truth = compute_truth(design, effects, assessment=code, phase=phase, counts=counts)
+        assert (truth.form, truth.form_post) == (first.name, second.name)
+        for column, values in (("points", again), ("points_observed", post - pre), ("mean_post", post)):
+            assert abs(values.mean() - truth.value(column)) < 4 * values.std() / n**0.5, (code, column)
+        for column, values in (("var_post", post), ("theta_var_pre", theta["pre"]), ("theta_var_post", theta["post"])):
+            assert truth.value(column) == pytest.approx(values.var(), rel=0.015), (code, column)
+        assert truth.value("theta") == pytest.approx((theta["post"] - theta["pre"]).mean(), abs=4 * 0.36 / n**0.5)
+    assert truth.value("points") == truth.value("points_observed")  # KEP: one form
+    renewed = compute_truth(design, effects, assessment="SSL", phase=phase, counts=counts)
+    assert renewed.value("points_observed") < renewed.value("points") - 0.8  # the later form is harder
+
+
 def test_the_expected_score_is_the_sum_of_the_items_chances():
     form = build_form("PED-1")
     curve = score_curve("PED-1")
@@ -355,6 +397,190 @@ def test_the_expected_score_is_the_sum_of_the_items_chances():
     mean, sd = score_moments("PED-1")
     assert 14 < mean < 18
     assert 5 < sd < 7
+
+
+# ------------------------------------------------------------------ items
+
+
+def logit(share):
+    return np.log(share / (1 - share))
+
+
+def right_in(content, wave, assessment):
+    """Return who solved what as the registers tell: persons by items, complete first attempts, of one export."""
+    table = content[f"data/raw/cbt/{wave}/{assessment}.csv"]
+    table = table[(table["Selesai"] != "") & ~table["No Peserta"].duplicated(keep="last")]
+    sheet = content[FORMS][content[FORMS]["Paket"] == table["Paket"].iloc[0]]
+    key = content[KEYS].set_index("Kode Butir")["Kunci"]
+    solved = {
+        code: table[f"Soal {n}"] == key[code] for n, code in zip(sheet["Nomor"], sheet["Kode Butir"], strict=True)
+    }
+    return pd.DataFrame(solved).assign(device=table["Perangkat"]).reset_index(drop=True)
+
+
+def find_moved(content, phase):
+    """Return the anchors that moved by more than .5 logit and 2.6 SE, by plain logits of p, the furthest first."""
+    pre, post = (right_in(content, wave_name(phase, occasion), "SSL") for occasion in ("pre", "post"))
+    kept = [code for code in pre if code in post and code != "device"]
+    p, q = pre[kept].mean(), post[kept].mean()
+    d = (logit(q) - logit(p)) * (1 + 0.35) ** 0.5  # logits of p are flatter than those of persons: 16·3/(15·pi²) = .35
+    se = ((1 / (len(pre) * p * (1 - p)) + 1 / (len(post) * q * (1 - q))) * 1.35) ** 0.5
+    dropped = []
+    while True:
+        away = d - d[kept].mean()
+        far = [code for code in kept if abs(away[code]) > max(0.5, 2.6 * se[code])]
+        if not far:
+            return dropped
+        dropped.append(max(far, key=lambda code: abs(away[code])))
+        kept.remove(dropped[-1])
+
+
+@pytest.mark.parametrize("phase", ["I", "II", "III"])
+def test_the_later_form_shares_twelve_items_that_mirror_it(phase):
+    before, after = (build_form(form_name("SSL", phase, occasion)) for occasion in ("pre", "post"))
+    shared = list_anchors(before.name, after.name)
+    assert len(shared) == 12
+    assert len(set(after.item_ids)) == after.n_items == 30
+    one, two = ({code: nth for nth, code in enumerate(form.item_ids)} for form in (before, after))
+    for code in shared:
+        i, j = one[code], two[code]
+        assert abs(i - j) <= 2
+        assert (before.a[i], before.key[i], before.indicators[i]) == (after.a[j], after.key[j], after.indicators[j])
+        assert np.array_equal(before.lure[i], after.lure[j])
+    for indicator in set(before.indicators):  # four of ten, an easy and a hard one among them
+        same = [code for code, content in zip(before.item_ids, before.indicators, strict=True) if content == indicator]
+        ranks = [nth for nth, code in enumerate(sorted(same, key=lambda code: before.b[one[code]])) if code in shared]
+        assert len(ranks) == 4
+        assert (ranks[0] <= 2, ranks[-1] >= 7) == (True, True)
+    assert Counter(before.indicators) == Counter(after.indicators)
+    assert abs(before.b[[one[code] for code in shared]].mean() - before.b.mean()) < 0.35
+    assert before.b[[one[code] for code in shared]].std() > 0.7
+    drift = [by for by in shared.values() if by]
+    assert sorted(drift) == pytest.approx([-0.8, 0.8])
+    assert after.b.sum() - before.b.sum() == pytest.approx(18 * 0.3)  # the new items are harder, drift cancels
+
+
+def test_all_others_sit_the_same_form_before_and_after():
+    assert {code for code in (*SUBJECTS, *GENERAL) if form_name(code, "I") != form_name(code, "I", "post")} == {"SSL"}
+    held = province().sittings.query("wave == 'p2-post'").groupby("assessment")["form_id"].agg(set)
+    assert held["SSL"] == {"SSL-2B"}
+    assert held["PED"] == {"PED-2"}
+
+
+def test_an_anchor_stands_in_both_forms_and_once_among_the_keys():
+    forms, keys = exports()[FORMS], exports()[KEYS]
+    assert keys["Kode Butir"].is_unique
+    assert set(keys["Kode Butir"]) == set(forms["Kode Butir"])
+    in_forms = forms.groupby("Kode Butir")["Paket"].agg(set)
+    twice = in_forms[in_forms.map(len) == 2]
+    assert len(twice) == 24  # twelve in each phase
+    assert twice.map(lambda names: {name.rstrip("B") for name in names}.pop()).value_counts().to_dict() == {
+        "SSL-1": 12,
+        "SSL-2": 12,
+    }
+
+
+@pytest.mark.parametrize("phase", ["I", "II"])
+@pytest.mark.parametrize("assessments", [("PED", "KEP", "SSL", "MAT"), (*SUBJECTS, *GENERAL)])
+def test_the_drift_that_was_planted_is_what_shows(assessments, phase):
+    """By the rule of the reports two of twelve go: 17 %, under the fifth that a link may lose."""
+    content = exports() if len(assessments) > 4 else build_exports(draw_province(Design(assessments=assessments)))
+    planted = next(entry for entry in content["truth.json"]["items"]["anchors"] if entry["phase"] == phase)
+    assert set(find_moved(content, phase)) == set(planted["drift"])
+
+
+def test_one_item_is_harder_on_a_phone_and_no_other():
+    form = build_form("KEP-1")
+    at = int(np.argmax(form.on_phone))
+    theta = np.linspace(-2, 2, 9)
+    off, on, whole = (solve_chances(theta, form, phone=share) for share in (0.0, 1.0, 0.35))
+    assert logit(off[:, at]) - logit(on[:, at]) == pytest.approx(0.8 * form.a[at])
+    assert whole == pytest.approx(0.35 * on + 0.65 * off)
+    assert np.array_equal(np.delete(on, at, axis=1), np.delete(off, at, axis=1))
+    assert score_curve("KEP-1").first[1800] == pytest.approx(whole[4].sum(), rel=1e-12)  # theta = 0
+    mixed = solve_chances(theta, form, phone=np.arange(9) % 2)
+    assert np.array_equal(mixed[::2], off[::2])
+    assert mixed[1::2] == pytest.approx(on[1::2])
+    assert [code for code in GENERAL if build_form(f"{code}-1").on_phone.any()] == ["KEP"]
+
+
+@pytest.mark.parametrize("occasion", ["pre", "post"])
+def test_the_device_counts_in_every_wave(occasion):
+    """Mantel-Haenszel over classes of rest scores: the planted item alone is harder on phones."""
+    drawn, form = few_assessments(), build_form("KEP-2")
+    held = drawn.sittings.query("assessment == 'KEP' and wave == @wave_name('II', @occasion) and attempt == 1")
+    right = (drawn.answers["KEP", wave_name("II", occasion)] == form.key)[held["row"]]
+    phone = (held["device"] == "HP").to_numpy()
+    size = []
+    for item in range(form.n_items):
+        rest = (right.sum(axis=1) - right[:, item]) // 3
+        a, b, c, d = pd.crosstab(rest, [phone, right[:, item]]).to_numpy().T
+        size.append(np.log((b * c / (a + b + c + d)).sum() / (a * d / (a + b + c + d)).sum()))
+    planted = int(np.argmax(form.on_phone))
+    assert int(np.argmax(np.abs(size))) == planted
+    assert size[planted] == pytest.approx(0.8 * form.a[planted], abs=0.2)  # 3 SE of 6,762 persons
+    assert np.abs(np.delete(size, planted)).max() < 0.25
+
+
+def test_truth_tells_what_is_planted_in_the_items():
+    told = exports()["truth.json"]["items"]
+    matrix = {(entry["assessment"], entry["phase"]): (entry["pre"], entry["post"]) for entry in told["forms"]}
+    assert matrix["SSL", "I"] == ("SSL-1", "SSL-1B")
+    assert matrix["KEP", "II"] == ("KEP-2", "KEP-2")
+    assert len(matrix) == 2 * 17
+    assert [(entry["phase"], sorted(entry["drift"].values())) for entry in told["anchors"]] == [
+        ("I", [-0.8, 0.8]),
+        ("II", [-0.8, 0.8]),
+    ]
+    assert [(entry["form"], entry["device"], entry["logits"]) for entry in told["dif"]] == [
+        ("KEP-1", "phone", 0.8),
+        ("KEP-2", "phone", 0.8),
+    ]
+    without = build_exports(draw_province(Design(assessments=("PED",))))
+    assert PANEL not in without
+    assert not without["truth.json"]["items"]["anchors"]
+    assert "telaah" not in {source["name"] for source in without["workspace.yaml"]["sources"]}
+
+
+def test_times_add_up_and_few_hurry_at_the_end():
+    table = exports()["data/raw/cbt/p2-pre/SSL.csv"]
+    assert not [column for column in exports()["data/raw/cbt/p2-pre/PED.csv"] if column.startswith("Waktu")]
+    columns = [[f"{name} {number}" for number in range(1, 31)] for name in ("Soal", "Waktu")]
+    marks, times = (table[names].to_numpy(dtype=object) for names in columns)
+    assert np.array_equal(times == "", marks == "")
+    seconds = np.array([[float(text.replace(",", ".")) if text else 0.0 for text in row] for row in times])
+    start, end = (pd.to_datetime(table[name], format="%d/%m/%Y %H:%M:%S") for name in ("Mulai", "Selesai"))
+    took = (end - start).dt.total_seconds().to_numpy()
+    rapid = (seconds > 0) & (seconds <= 5)
+    hurried = rapid.sum(axis=1) > 2
+    calm = ~np.isnan(took) & ~rapid.any(axis=1)
+    assert seconds.sum(axis=1)[calm] == pytest.approx(took[calm], abs=2)
+    assert 0.015 < hurried.mean() < 0.05
+    assert not rapid[hurried][:, :20].any()
+    right = marks == np.array(list(OPTIONS), dtype=object)[build_form("SSL-2").key]
+    assert right[hurried[:, None] & rapid].mean() == pytest.approx(0.25, abs=0.12)
+
+
+def test_the_panel_rates_one_item_badly_and_one_rater_wrote_some():
+    table, planted = exports()[PANEL], exports()["truth.json"]["items"]["panel"]
+    forms = [name for name in exports()["workspace.yaml"]["forms"] if name.startswith("SSL")]
+    items = {code for name in forms for code in build_form(name).item_ids}
+    assert set(table["Kode Butir"]) == items
+    assert len(table) == len(items) * 8 == 96 * 8
+    assert not table.duplicated(["Kode Butir", "Penelaah"]).any()
+    assert table.groupby("Lembaga")["Penelaah"].nunique().to_dict() == {
+        "Perguruan Tinggi Rekaan": 3,
+        "Dinas Pendidikan Rekaan": 3,
+        "Asosiasi Guru Rekaan": 2,
+    }
+    assert set(table["Nilai"]) == set("1234")
+    v = (table["Nilai"].astype(int) - 1).groupby(table["Kode Butir"]).sum() / (8 * 3)  # Aiken's V; .75 with 8 raters
+    assert list(v.index[v < 0.75]) == [planted["poor_item"]]
+    own = table[table["Kepentingan"] == "Penulis butir"]
+    assert set(own["Penelaah"]) == {planted["writer"]}
+    assert set(own["Kode Butir"]) == set(planted["written"])
+    assert set(own["Nilai"]) == {"4"}
+    assert not set(planted["written"]) & set(list_anchors("SSL-1", "SSL-1B"))
 
 
 # ------------------------------------------------------------------ scenarios
@@ -452,7 +678,11 @@ TOUCHES = {  # which files a fault may change
     "rows_missing": "cbt/p1-pre/",
     "old_dapodik": "workspace",
     "key_shifted": "register/kunci",
-    "different_form": "cbt/p1-post/PED|register/kunci|workspace",
+    "wrong_key": "register/kunci",
+    "drifting_anchors": "cbt/p1-post/SSL",
+    "few_anchors": "register/(kunci|paket)",
+    "unfair_anchor": "cbt/p2-(pre|post)/SSL",
+    "different_form": "cbt/p1-post/PED|register/(kunci|paket)|workspace",
     "different_people": "cbt/p1-post/|roster/p1-post|dapodik/gtk/",
     "late_sitting": "cbt/p1-post/|workspace",
     "keys_released": "workspace",
@@ -539,10 +769,61 @@ def test_eight_persons_bear_anothers_number_in_another_district_in_the_same_hour
 
 
 def test_shifted_keys_are_more_than_a_tenth_of_one_form():
-    sound, spoiled = exports()["data/raw/register/kunci.csv"], spoil("key_shifted")["data/raw/register/kunci.csv"]
+    sound, spoiled = exports()[KEYS], spoil("key_shifted")[KEYS]
     moved = sound["Kunci"] != spoiled["Kunci"]
-    assert set(sound.loc[moved, "Paket"]) == {"KEP-1"}
+    assert set(sound.loc[moved, "Kode Butir"]) <= set(build_form("KEP-1").item_ids)
     assert moved.sum() / 30 > 0.2
+
+
+def test_a_wrong_key_is_one_that_the_able_do_not_choose():
+    sound, spoiled = exports()[KEYS], spoil("wrong_key")[KEYS]
+    (moved,) = sound.loc[sound["Kunci"] != spoiled["Kunci"], "Kode Butir"]
+    assert moved in build_form("KEP-1").item_ids
+    assert not build_form("KEP-1").on_phone[build_form("KEP-1").item_ids.index(moved)]
+    for wave in ("p1-pre", "p1-post"):
+        right = right_in(spoil("wrong_key"), wave, "KEP").drop(columns="device").astype(float)
+        assert np.corrcoef(right[moved], right.drop(columns=moved).sum(axis=1))[0, 1] < -0.1
+
+
+def test_anchors_that_drift_and_anchors_that_are_gone():
+    drifted = find_moved(spoil("drifting_anchors"), "I")
+    assert len(drifted) > 0.2 * 12
+    few = spoil("few_anchors")
+    codes = {name: set(rows["Kode Butir"]) for name, rows in few[FORMS].groupby("Paket")}
+    assert len(codes["SSL-1"] & codes["SSL-1B"]) == 6
+    assert not codes["SSL-1"] & codes["SSL-1B"] & {code for code, by in list_anchors("SSL-1", "SSL-1B").items() if by}
+    assert len(codes["SSL-1B"]) == 30
+    now, then = (right_in(content, "p1-post", "SSL").to_numpy() for content in (few, exports()))
+    assert np.array_equal(now, then)  # the same answers to the same keys
+    assert few[KEYS]["Kode Butir"].is_unique
+
+
+def test_an_unfair_anchor_is_harder_on_phones_in_both_waves():
+    spoiled, shared = spoil("unfair_anchor"), list_anchors("SSL-2", "SSL-2B")
+    for wave in ("p2-pre", "p2-post"):
+        now, then = (right_in(content, wave, "SSL") for content in (spoiled, exports()))
+        phone = (now["device"] == "HP").to_numpy()
+        (moved,) = [code for code in now if not now[code].equals(then[code])]
+        assert shared[moved] == 0
+        assert now.loc[~phone, moved].equals(then.loc[~phone, moved])
+        gap = logit(then.loc[phone, moved].mean()) - logit(now.loc[phone, moved].mean())
+        assert gap == pytest.approx(1.2, abs=0.4)
+
+
+def test_items_move_by_what_is_asked_and_others_stay():
+    form, rng = build_form("SSL-1"), np.random.default_rng(3)
+    letters = np.array([*OPTIONS], dtype=object)
+    theta = rng.standard_normal(20_000)
+    marked = choose_options(give_answers(theta, form, rng=rng), form, omitted=0, not_reached=0, rng=rng)
+    table = pd.DataFrame(letters[marked], columns=[f"Soal {n}" for n in range(1, 31)], dtype=object)
+    by = {form.item_ids[4]: 1.0, form.item_ids[9]: -1.0}
+    moved = move_items(table, form, by=by, rng=rng)
+    now = moved.to_numpy() == letters[form.key]
+    for item, logits in ((4, 1.0), (9, -1.0)):
+        wanted = expit(form.a[item] * (theta - form.b[item] - logits)).mean()
+        assert now[:, item].mean() == pytest.approx(wanted, abs=0.03)  # the score stands for ability
+    same = [column for nth, column in enumerate(table) if nth not in (4, 9)]
+    assert moved[same].equals(table[same])
 
 
 def test_another_form_has_items_of_its_own_and_keeps_what_was_solved():
@@ -553,9 +834,8 @@ def test_another_form_has_items_of_its_own_and_keeps_what_was_solved():
     now = spoiled[path][items].to_numpy() == np.array(list(OPTIONS))[key]
     then = exports()[path][items].to_numpy() == np.array(list(OPTIONS))[build_form("PED-1").key]
     assert np.array_equal(now, then)
-    assert set(spoiled["data/raw/register/kunci.csv"]["Paket"]) - set(
-        exports()["data/raw/register/kunci.csv"]["Paket"]
-    ) == {"PED-9"}
+    assert set(spoiled[FORMS]["Paket"]) - set(exports()[FORMS]["Paket"]) == {"PED-9"}
+    assert set(spoiled[KEYS]["Kode Butir"]) - set(exports()[KEYS]["Kode Butir"]) == set(build_form("PED-9").item_ids)
     assert spoiled["workspace.yaml"]["forms"]["PED-9"] == {"assessment": "PED"}
 
 

@@ -317,7 +317,7 @@ def small(new_workspace):
             {"name": "key", "file": "data/raw/key.csv", "mapping": "key"},
         ],
     )
-    assert run_stages(workspace) == ["ingest", "check", "score"]
+    assert run_stages(workspace) == ["ingest", "check", "review", "score"]
     return workspace
 
 
@@ -351,10 +351,10 @@ def test_a_touched_file_is_not_a_changed_file(small):
     ],
 )
 def test_a_change_of_input_mapping_or_rule_runs_everything_again(small, path, old, new):
-    before = {stage: small.fingerprint(stage) for stage in ("ingest", "check", "score")}
+    before = {stage: small.fingerprint(stage) for stage in ("ingest", "check", "review", "score")}
     workspace = edit(small, path, old, new)
     assert workspace.fingerprint("ingest") != before["ingest"]
-    assert run_stages(workspace) == ["ingest", "check", "score"]
+    assert run_stages(workspace) == ["ingest", "check", "review", "score"]
     assert all(workspace.fingerprint(stage) != before[stage] for stage in before)
     assert run_stages(open_workspace(small.root)) == []
 
@@ -375,12 +375,12 @@ def test_a_renamed_file_is_another_input(small):
 
 def test_a_decision_runs_checks_and_scores_but_not_ingest(small):
     write_text(small.folder("decisions") / "links.csv", "date,who,form_from,form_to,decision,reason\n")
-    assert run_stages(open_workspace(small.root)) == ["check", "score"]
+    assert run_stages(open_workspace(small.root)) == ["check", "review", "score"]
     write_text(
         small.folder("decisions") / "links.csv",
         "date,who,form_from,form_to,decision,reason\n2026-01-01,panel,F1,F2,parallel,same blueprint\n",
     )
-    assert run_stages(open_workspace(small.root)) == ["check", "score"]
+    assert run_stages(open_workspace(small.root)) == ["check", "review", "score"]
     assert run_stages(open_workspace(small.root)) == []
 
 
@@ -397,7 +397,7 @@ def test_other_control_totals_are_other_inputs(small):
     write_text(small.root / "data/totals.csv", header + "I,pre,,,12,us,0.02\n")
     assert run_stages(edit(small, "workspace.yaml", "name: small", "control_totals: data/totals.csv\nname: small"))
     write_text(small.root / "data/totals.csv", header + "I,pre,,,13,us,0.02\n")
-    assert run_stages(open_workspace(small.root)) == ["check", "score"]
+    assert run_stages(open_workspace(small.root)) == ["check", "review", "score"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -53,12 +54,19 @@ def list_change(change: Change | Withheld, pairs: pd.DataFrame) -> list[Figure]:
         measured(name="change.mean_post", value=change.mean_post, unit="points"),
         measured(name="change.sd_pre", value=change.sd_pre, unit="points"),
         measured(name="change.sd_post", value=change.sd_post, unit="points"),
-        figure(name="scale.max", value=float(pairs["points_max"].max()), unit="points"),
+        *_list_scale(pairs, figure),
         figure(name="pairs.n", value=change.n_pairs, unit="persons"),
         figure(name="clusters.n", value=change.n_clusters, unit="clusters"),
         figure(name="clusters.effective", value=change.n_clusters_effective, unit="clusters"),
         correct_practice(change),
     ]
+
+
+def _list_scale(pairs: pd.DataFrame, figure: Callable[..., Figure]) -> list[Figure]:
+    """Return the end of the form's own scale, or what linking adds to the error on the reporting scale."""
+    if pairs["points_max"].isna().all():
+        return [figure(name="link.linking_error_points", value=float(pairs["linking_error"].iloc[0]), unit="points")]
+    return [figure(name="scale.max", value=float(pairs["points_max"].max()), unit="points")]
 
 
 def list_districts(table: pd.DataFrame) -> list[Figure]:
@@ -82,7 +90,9 @@ def list_districts(table: pd.DataFrame) -> list[Figure]:
             status="exploratory",
             gates=PLACING,
         )
-        if pd.isna(row["se"]) or row["df"] < FEWEST_DF:
+        if row["note"] == "not_conditioned":
+            figures.append(figure(value=Withheld(say("withheld.not_conditioned"))))
+        elif pd.isna(row["se"]) or row["df"] < FEWEST_DF:
             figures.append(figure(value=Withheld(say("withheld.few_clusters"))))
         else:
             figures.append(figure(value=row["mean"], low=row["low"], high=row["high"], se=row["se"]))
@@ -243,12 +253,13 @@ def estimate_density(pairs: pd.DataFrame, *, tail: int, points: int = 61) -> pd.
     Notes
     -----
     Gaussian kernel with one and a half times Scott's bandwidth, reflected at 0 and the maximum so that no density lies
-    outside the scale, rounded to a hundredth of the peak: what single persons add cannot be read back from the curve.
+    outside the scale (the reporting scale has no ends), rounded to a hundredth of the peak: what single persons add cannot be read back from the curve.
     """
     empty = pd.DataFrame(columns=["wave", "x", "density", "mean", "n"])
-    if pairs["points_max"].isna().any() or len(pairs) < 2 * tail:
+    bounded = pairs["unit"].eq("points").all() if "unit" in pairs else True
+    if (bounded and pairs["points_max"].isna().any()) or len(pairs) < 2 * tail:
         return empty
-    highest = float(pairs["points_max"].max())
+    highest = float(pairs["points_max"].max()) if bounded else np.inf
     parts = []
     for wave in ("pre", "post"):
         scores = np.sort(pairs[f"score_{wave}"].to_numpy(dtype=float))
@@ -256,7 +267,7 @@ def estimate_density(pairs: pd.DataFrame, *, tail: int, points: int = 61) -> pd.
             return empty
         grid = np.linspace(scores[tail], scores[-tail - 1], points)
         kernel = stats.gaussian_kde(scores, bw_method=lambda kde: 1.5 * kde.scotts_factor())
-        density = kernel(grid) + kernel(-grid) + kernel(2 * highest - grid)
+        density = kernel(grid) + (kernel(-grid) + kernel(2 * highest - grid) if bounded else 0.0)
         density = np.round(density / density.max(), 2) * float(f"{density.max():.2g}")
         curve = {"wave": wave, "x": grid, "density": density, "mean": scores.mean(), "n": len(scores)}
         parts.append(pd.DataFrame(curve))

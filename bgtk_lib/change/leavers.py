@@ -64,7 +64,7 @@ def adjust_for_leavers(
     Returns
     -------
     StratifiedMean or Withheld
-        Over stayers and leavers. Withheld with fewer than three stayers, where their first scores do not vary, or as
+        Over stayers and leavers. Withheld for pairs on a linked scale, with fewer than three stayers, where their first scores do not vary, or as
         `mean_by_strata` withholds.
 
     Raises
@@ -92,6 +92,8 @@ def adjust_for_leavers(
     >>> round(adjust_for_leavers(pairs, leaver, cluster="none").estimate, 6)
     0.833333
     """
+    if "unit" in pairs and pairs["unit"].eq("scale").any():  # the leavers' scores are points of their own form
+        return Withheld(say("sensitivity.not_on_scale"))
     x, y = take_scores(pairs, "score_pre"), take_scores(pairs, "score_post")
     everyone = np.concatenate([x, take_scores(leavers, "score_pre")])
     if len(x) < 3 or np.ptp(x) == 0:

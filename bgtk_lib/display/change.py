@@ -27,8 +27,18 @@ def find_figure(released: Released, name: str) -> Figure | None:
     return found[0] if found else None
 
 
-def draw_change_answer(released: Released, context: Context) -> Sequence[Shown]:
-    """Draw the bottom line: the answer with its interval and its conditions; why there is none, where there is none."""
+def draw_change_answer(released: Released, context: Context, *, link: pd.DataFrame | None = None) -> Sequence[Shown]:
+    """Draw the bottom line: the answer with its interval and its conditions; why there is none, where there is none.
+
+    Parameters
+    ----------
+    released : Released
+        As `describe.list_change` gives them.
+    context : Context
+        Of the report.
+    link : DataFrame, optional
+        The link of the two forms, one row; its scale is told where the change is on it.
+    """
     mean = find_figure(released, "change.mean")
     if mean is None:
         withheld = next(f.value for f in released.figures if f.name == "change.mean")
@@ -50,7 +60,10 @@ def draw_change_answer(released: Released, context: Context) -> Sequence[Shown]:
         )
     keys.append(KeyFigure(value=say("count.exact", n=mean.n), label=say("change.key.pairs")))
     conditions = [say("change.condition.same_persons"), say("change.condition.evenness")]
-    practice = find_figure(released, "sensitivity.practice")
+    on_scale = find_figure(released, "link.linking_error_points") is not None
+    if on_scale and link is not None and len(link):
+        conditions.insert(0, say("change.condition.scale", points=float(link["points_an_item"].iloc[0])))
+    practice = None if on_scale else find_figure(released, "sensitivity.practice")
     if practice:
         told = say("change.condition.practice", value=practice.value, low=practice.low, high=practice.high)
         conditions.insert(1, told)
@@ -270,7 +283,7 @@ def write_row(figure: Figure, context: Context) -> dict[str, Any]:
         return {"name": name, "value": "–", "interval": "", "n": n, "withheld": figure.value.reason}
     places = PLACES.get(figure.unit, 2)
     value = say(f"number.{places}", value=figure.value)
-    if figure.unit == "p" and figure.value < SMALLEST_P:
+    if figure.unit == "p" and float(figure.value) < SMALLEST_P:
         value = say("number.tiny")
     bounds = plain("") if figure.low is None else say(f"number.interval{places}", low=figure.low, high=figure.high)
     said = {"value": value.said(context.language), "interval": bounds.said(context.language)}

@@ -100,7 +100,7 @@ def frame_coverage(released: Released, by: str, context: Context) -> pd.DataFram
         few = None
         if isinstance(usable, Withheld) and base is not None:
             # a count hidden to protect another cell has no few beside it, and so no bound to print
-            apart = base - found[cell, "coverage.usable"].n
+            apart = int(base) - found[cell, "coverage.usable"].n
             few = "present" if usable.kind == "small" else "absent" if 0 < apart < context.min_cell else None
         unsaid = usable.reason if isinstance(usable, Withheld) and few is None else None
         rows.append(

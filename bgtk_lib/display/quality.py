@@ -44,7 +44,7 @@ def draw_row_account(released: Released, context: Context) -> Sequence[Shown]:
         if isinstance(received, Withheld):
             row["withheld"] = received.reason
         elif isinstance(accepted, Withheld):
-            least = say("rows.at_least", n=received - context.min_cell + 1)
+            least = say("rows.at_least", n=int(received) - context.min_cell + 1)
             row |= {"received": received, "accepted": least, "set_aside": say("count.few", min_cell=context.min_cell)}
         else:
             row |= {"received": received, "accepted": say("count.exact", n=accepted)}

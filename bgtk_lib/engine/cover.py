@@ -26,6 +26,8 @@ from bgtk_lib.words import join, plain, say
 GLOSSARY = {
     "data_quality": ("gate", "set_aside", "wave", "form"),
     "coverage_map": ("invited", "usable", "denominator", "wave"),
+    "instrument": ("item", "difficulty", "discrimination", "distractor", "alpha", "sem", "dif"),
+    "comparability": ("anchor", "drift", "linking_error", "scale", "form", "wave"),
     "change": ("change", "interval", "g_av", "pairs", "cluster", "wave", "form", "alpha"),
 }
 
@@ -125,7 +127,9 @@ def _write(value: Any) -> str:
 def draw_gate_table(report: Report) -> Sequence[Shown]:
     """Draw every gate that touches the report, those that need somebody first."""
     every = report.declaration.name == "data_quality"
-    gates = [gate for gate in report.gates if every or gate.code in report.declaration.rests_on]
+    gates = [
+        gate for gate in report.gates if every or gate.code in (*report.declaration.rests_on, *report.declaration.tells)
+    ]
     return [draw_gates(gather_gates(gates), language=report.context.language)]
 
 

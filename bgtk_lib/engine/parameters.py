@@ -14,6 +14,8 @@ from pydantic import Field
 from bgtk_lib.change.describe import COMPARING
 from bgtk_lib.coverage import PLACING as COVERAGE_GATES
 from bgtk_lib.errors import ParameterError, Text
+from bgtk_lib.instrument.describe import REVIEW_TABLES, REVIEWING
+from bgtk_lib.linking.describe import LINK_TABLES, LINKING
 from bgtk_lib.schema import districts as district_register
 from bgtk_lib.words import say
 from bgtk_lib.workspace import Workspace, waves_by_phase
@@ -59,6 +61,21 @@ class Change(Common):
     jenjang: list[Jenjang] = []
 
 
+class Instrument(Common):
+    """Parameters of the instrument report."""
+
+    form: str
+    wave: str
+
+
+class Comparability(Common):
+    """Parameters of the comparability report."""
+
+    assessment: str
+    wave_pre: str
+    wave_post: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """One report.
@@ -75,6 +92,8 @@ class Report:
         Table → {column: parameter that filters it}; an empty list selects all.
     rests_on : tuple of str
         Gate codes that, stopped, leave its main figures out.
+    tells : tuple of str
+        Gate codes that it prints beside these: its own verdicts, which hold nothing back here.
     """
 
     name: str
@@ -83,6 +102,7 @@ class Report:
     parameters: type[Common]
     reads: Mapping[str, Mapping[str, str]]
     rests_on: tuple[str, ...]
+    tells: tuple[str, ...] = ()
 
     @property
     def title(self) -> Text:
@@ -92,6 +112,8 @@ class Report:
 
 PAIR = {"assessment": "assessment", "wave_pre": "wave_pre", "wave_post": "wave_post"}
 PLACE = {"district": "districts", "jenjang": "jenjang"}
+FORM = {"form": "form", "wave": "wave"}
+SAT = {"form_id": "form", "wave": "wave"}
 REPORTS: dict[str, Report] = {
     report.name: report
     for report in (
@@ -112,6 +134,24 @@ REPORTS: dict[str, Report] = {
             rests_on=COVERAGE_GATES,
         ),
         Report(
+            name="instrument",
+            code="R2",
+            notebook="02_instrument.ipynb",
+            parameters=Instrument,
+            reads={**dict.fromkeys(REVIEW_TABLES, FORM), "session": SAT, "scores": SAT, "links": {}},
+            rests_on=REVIEWING,
+            tells=("D12", "I01", "I03", "I04", "I05"),
+        ),
+        Report(
+            name="comparability",
+            code="R3",
+            notebook="03_comparability.ipynb",
+            parameters=Comparability,
+            reads=dict.fromkeys(LINK_TABLES, PAIR),
+            rests_on=LINKING,
+            tells=("C01", "C02", "C06"),
+        ),
+        Report(
             name="change",
             code="R4",
             notebook="04_change.ipynb",
@@ -123,6 +163,9 @@ REPORTS: dict[str, Report] = {
                 "unscorable": {},
                 "reliability": {"assessment": "assessment"},
                 "items": {"assessment": "assessment"},
+                "plausible": PAIR,
+                "conditioned": PAIR,
+                "links": PAIR,
             },
             rests_on=COMPARING,
         ),
@@ -157,7 +200,7 @@ def check_parameters(report: Report, values: Mapping[str, Any], workspace: Works
     for name, value in parameters:
         for one in value if isinstance(value, list) else [value]:
             _check_name(name, one, workspace)
-    if isinstance(parameters, Change):
+    if isinstance(parameters, Change | Comparability):
         _check_order(parameters, workspace)
     if parameters.min_cell < 10 and parameters.audience != "internal":
         raise ParameterError(say("parameter.min_cell", audience=parameters.audience))
@@ -201,13 +244,14 @@ def _check_name(name: str, value: Any, workspace: Workspace) -> None:
         "wave_pre": workspace.declared.waves,
         "wave_post": workspace.declared.waves,
         "assessment": workspace.assessments,
+        "form": workspace.declared.forms,
         "districts": district_register().index,
     }
     if name in known and value is not None:
         require_known(value, [*known[name]], what=name)
 
 
-def _check_order(parameters: Change, workspace: Workspace) -> None:
+def _check_order(parameters: Change | Comparability, workspace: Workspace) -> None:
     """Refuse two waves in the wrong order or of different phases: the direction is always post − pre."""
     pre, post = (workspace.declared.waves[name] for name in (parameters.wave_pre, parameters.wave_post))
     if (pre.occasion, post.occasion) != ("pre", "post") or pre.phase != post.phase:
@@ -229,6 +273,8 @@ def describe_parameters(report: Report, workspace: Workspace | None) -> list[dic
         allowed = [str(value) for value in _literals(annotation)]
         if workspace and name in ("wave", "waves", "wave_pre", "wave_post"):
             allowed = [*workspace.declared.waves]
+        elif workspace and name == "form":
+            allowed = [*workspace.declared.forms]
         elif workspace and name == "assessment":
             allowed = [*workspace.assessments]
         elif name == "districts":

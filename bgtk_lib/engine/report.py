@@ -23,8 +23,10 @@ from bgtk_lib.engine.parameters import Report as Declaration
 from bgtk_lib.engine.rows import count_answer_states, read_attendance
 from bgtk_lib.errors import ParameterError, Text
 from bgtk_lib.findings import Figure, Flow, FlowStep, Gate, Withheld
+from bgtk_lib.instrument.flags import FEWEST_PERSONS, PROFILES, Limits
 from bgtk_lib.quality.summary import ROWS_ORDER, account_rows, list_rows
 from bgtk_lib.stages import read_gates
+from bgtk_lib.stages.review import read_item_decisions
 from bgtk_lib.words import SYNTHETIC_MARKS, join, plain, say
 from bgtk_lib.workspace import Workspace, open_workspace
 from bgtk_lib.workspace.declaration import Rules
@@ -62,8 +64,10 @@ class Report:
             values = (
                 [str(one) for one in value] if isinstance(value, list) else [str(value)] if value is not None else []
             )
-            if values and name in ("assessment", "wave_pre", "wave_post"):
+            if values and name in ("assessment", "form", "wave_pre", "wave_post"):
                 found[name] = values
+            if name == "form" and value in self.workspace.declared.forms:
+                found["assessment"] = [self.workspace.declared.forms[value].assessment]
             if values and name in ("wave", "waves", "wave_pre", "wave_post"):
                 found.setdefault("wave", []).extend(values)
         return found
@@ -134,9 +138,44 @@ class Report:
             return read_attendance(self.workspace, table)
         if table == "answer":
             return count_answer_states(self.workspace)
+        if self.workspace.stage_record("score") and not self.workspace.has_derived(
+            table
+        ):  # a table that no form or pair of waves gave rise to
+            return pd.DataFrame()
         return self.workspace.read_derived(table)
 
-    def show(self, released: Released, draw: Callable[[Released, Context], Sequence[Shown] | Shown]) -> None:
+    def read_all(self) -> dict[str, pd.DataFrame]:
+        """Return every table the declaration lets this report read, by name; all empty where fewer than 30 sat the form."""
+        tables = {table: self.read(table) for table in self.declaration.reads}
+        few = "scores" in tables and len(tables["scores"]) < FEWEST_PERSONS
+        return {name: frame.iloc[:0] if few and name != "scores" else frame for name, frame in tables.items()}
+
+    @staticmethod
+    def keep(frame: pd.DataFrame) -> Released:
+        """Return a table of items as it may be shown: it counts no persons, and rests on all of a form's."""
+        return Released(frame=frame)
+
+    def record(self, released: Released) -> None:
+        """Record figures in `results.json` without drawing them."""
+        self._record(released)
+
+    def _record(self, released: Released) -> tuple[Figure, ...]:
+        figures = tuple(self._close(figure) for figure in released.figures)
+        known = {(figure.name, tuple(figure.where.items())) for figure in self.figures}
+        self.figures += [one for one in figures if (one.name, tuple(one.where.items())) not in known]
+        return figures
+
+    def item_decisions(self) -> pd.DataFrame:
+        """Return what the panel decided about the form's items: item_id, decision, who, date, reason."""
+        rows = read_item_decisions(self.workspace)
+        return rows[rows["form"] == getattr(self.parameters, "form", None)]
+
+    @property
+    def limits(self) -> Limits:
+        """From which values on an item is looked at again, by the workspace's profile."""
+        return PROFILES[self.rules.item_profile]
+
+    def show(self, released: Released, draw: Callable[..., Sequence[Shown] | Shown], **facts: Any) -> None:
         """Draw what was released and record it; what a stopped gate covers is left out, and its place says so.
 
         Parameters
@@ -145,15 +184,16 @@ class Report:
             As `disclosure.release` returns it.
         draw : callable
             A function of `display`: what was released and the context → pieces of the page.
+        **facts
+            What else the function draws from.
         """
-        figures = tuple(self._close(figure) for figure in released.figures)
-        self.figures += [figure for figure in figures if figure not in self.figures]  # a name and its place stand once
+        figures = self._record(released)
         withheld = [f.value for f in figures if isinstance(f.value, Withheld)]
         if len(withheld) == len(figures) and any(value.kind == "gate" for value in withheld):
             codes = sorted({gate.code for f in figures for gate in self._stopping(f)})
             self._put(self._tell_stop(codes))
             return
-        pieces = draw(replace(released, figures=figures), self.context)
+        pieces = draw(replace(released, figures=figures), self.context, **facts)
         self._put(*([pieces] if isinstance(pieces, Shown) else pieces))
 
     def _stopping(self, figure: Figure) -> list[Gate]:
@@ -195,11 +235,8 @@ class Report:
     def clustering(self) -> dict[str, Any]:
         """How `estimate_change` clusters: by the rule, with the reason where it is none."""
         reason = self.rules.cluster_reason
-        return {
-            "cluster": self.rules.cluster,
-            "confidence": self.context.confidence,
-            "cluster_reason": plain(reason) if reason else None,
-        }
+        how = {"cluster": self.rules.cluster, "confidence": self.context.confidence}
+        return {**how, "cluster_reason": plain(reason) if reason else None}
 
     @property
     def wider_cluster(self) -> str:
@@ -210,6 +247,11 @@ class Report:
         """Return who sat the first wave only: score_pre, district, npsn."""
         unpaired = self.read("unpaired")
         return unpaired[unpaired["reason"] == "only_pre"].rename(columns={"score": "score_pre"}).reset_index(drop=True)
+
+    def draws(self) -> pd.DataFrame:
+        """Return the plausible values of the pairs where their change is told on a linked scale; else none."""
+        on_scale = self.read("pairs")["unit"].eq("scale")
+        return self.read("plausible") if len(on_scale) and on_scale.all() else pd.DataFrame()
 
     @property
     def few_apart(self) -> bool:

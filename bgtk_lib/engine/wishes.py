@@ -25,7 +25,7 @@ class Wish:
     @property
     def slug(self) -> str:
         """The folder of this selection: what is selected, in parameter order."""
-        selects = ("assessment", "wave", "wave_pre", "wave_post", "waves", "districts", "jenjang")
+        selects = ("assessment", "form", "wave", "wave_pre", "wave_post", "waves", "districts", "jenjang")
         values = [getattr(self.parameters, name, None) for name in selects]
         parts = ["+".join(map(str, v)) if isinstance(v, list) else str(v) for v in values if v]
         return "_".join([*parts, self.parameters.language]).lower().replace(".", "-") or "semua"

@@ -22,6 +22,8 @@ from bgtk_lib.workspace.declaration import Source
 from bgtk_lib.workspace.store import replacing, write_json, write_parts, write_table
 from bgtk_lib.workspace.typed import declare, read_yaml
 
+CODED = ("session_id", "item_id", "raw")  # categories of an answer that differ from part to part
+
 
 def run_ingest(workspace: Workspace, tell: Tell = silent) -> dict[str, Any]:
     """Read every source of a workspace into `data/canonical`.
@@ -149,7 +151,7 @@ def _split_answers(answers: pd.DataFrame, frame: pd.DataFrame) -> list[tuple[tup
     found = []
     for (wave, form), sittings in frame.groupby(["wave", "form_id"], sort=True):
         rows = answers[answers["session_id"].isin(sittings["session_id"])]
-        own = rows.apply(lambda column: column.cat.remove_unused_categories() if column.name != "state" else column)
+        own = rows.apply(lambda column: column.cat.remove_unused_categories() if column.name in CODED else column)
         found.append(((str(wave), str(form)), own.reset_index(drop=True)))
     return found
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bgtk_lib.errors import SchemaError
 from bgtk_lib.ingest.mapping import Answers
 from bgtk_lib.words import say
 
 STATES = ["answered", "omitted", "not_reached", "not_presented"]
+Floats = NDArray[np.float64]
 Positions = MappingOf[tuple[str, int], str]
 
 
@@ -24,7 +26,7 @@ class Melted:
     Attributes
     ----------
     answers : DataFrame
-        session_id, item_id, raw, state; categories, for there are millions.
+        session_id, item_id, raw, state; categories, for there are millions; milliseconds where the mapping names times.
     empty : Index
         Rows without a single answer.
     unregistered : Index
@@ -63,9 +65,9 @@ def melt_answers(cells: pd.DataFrame, rows: pd.DataFrame, *, how: Answers, posit
             raise SchemaError(say("mapping.same_item", file=form, items=", ".join(twice[:3])))
         items[(forms == form).to_numpy()] = names
     registered = np.asarray(~pd.isna(items))
-    omitted, late = np.isin(raw, how.omitted), np.isin(raw, how.not_reached)
-    given = registered & ~omitted & ~late
-    state = np.select([late, omitted], ["not_reached", "omitted"], "answered")
+    unseen, omitted, late = (np.isin(raw, marks) for marks in (how.not_presented, how.omitted, how.not_reached))
+    given = registered & ~omitted & ~late & ~unseen
+    state = np.select([unseen, late, omitted], ["not_presented", "not_reached", "omitted"], "answered")
     session = pd.Categorical(rows["session_id"]).take(np.nonzero(registered)[0])
     answers = pd.DataFrame(
         {
@@ -75,8 +77,25 @@ def melt_answers(cells: pd.DataFrame, rows: pd.DataFrame, *, how: Answers, posit
             "state": pd.Categorical(state[registered], categories=STATES),
         }
     )
+    if how.times:
+        answers["milliseconds"] = _read_times(cells, list(found.values()), how=how)[registered]
     some, one = given.any(axis=1), registered.any(axis=1)
     return Melted(answers=answers, empty=rows.index[np.asarray(one & ~some)], unregistered=rows.index[np.asarray(~one)])
+
+
+def _read_times(cells: pd.DataFrame, found: list[re.Match[str]], *, how: Answers) -> Floats:
+    """Return rows × answer columns: the response time of each answer in milliseconds, null where none can be read."""
+    at = {next(filter(None, match.groupdict().values())): place for place, match in enumerate(found)}
+    times = np.full((len(cells), len(found)), np.nan)
+    for column in cells.columns:
+        match = re.fullmatch(how.times or "", column)
+        name = next(filter(None, match.groupdict().values()), None) if match else None
+        if name in at:
+            read = pd.to_numeric(cells[column].str.replace(",", ".", regex=False), errors="coerce").to_numpy(
+                dtype=float
+            )
+            times[:, at[name]] = np.where(read >= 0, read, np.nan) * (1000 if how.times_in == "seconds" else 1)
+    return times
 
 
 def _name_item(match: re.Match[str], form: str, prefix: str, positions: Positions) -> str | None:
@@ -100,6 +119,11 @@ def hash_answers(answers: pd.DataFrame, sessions: pd.Series[str]) -> pd.Series[i
 def join_answers(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """Return answers one below the other, the categories united (a plain concat would fall back to objects)."""
     joined = {}
-    for name in parts[0].columns:
+    for name in ("session_id", "item_id", "raw", "state"):
         joined[name] = pd.api.types.union_categoricals([part[name] for part in parts])
-    return pd.DataFrame(joined)
+    frame = pd.DataFrame(joined)
+    if any("milliseconds" in part for part in parts):
+        nothing = pd.Series(dtype="float64")
+        times = [part.get("milliseconds", nothing.reindex(range(len(part)))) for part in parts]
+        frame["milliseconds"] = np.concatenate([one.to_numpy(dtype=float) for one in times])
+    return frame

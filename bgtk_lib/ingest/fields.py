@@ -18,7 +18,10 @@ MOST_EXACT = 2**53  # above, a float no longer tells whole numbers apart
 
 
 def read_field(cells: pd.DataFrame, entry: FieldMap, missing: list[str]) -> pd.Series[str]:
-    """Return what the source wrote in a field, null where it marks a missing value; or the mapping's constant."""
+    """Return what the source wrote in a field, null where it marks a missing value; or the mapping's own value."""
+    if entry.numbered is not None:
+        numbers = pd.Series(cells.index + 1, index=cells.index).astype("str")
+        return entry.numbered.split("{row}")[0] + numbers + entry.numbered.split("{row}")[1]
     if entry.column is None:
         return pd.Series(entry.value, index=cells.index, dtype="str")
     return cells[entry.column].mask(cells[entry.column].isin(missing))

@@ -35,10 +35,13 @@ class Format(Declared):
 
 
 class FieldMap(Declared):
-    """One field: the column it comes from or its constant value, and how it is read."""
+    """One field: the column it comes from, its constant value or a name made of the row's number; and how it is read."""
 
     column: str | None = None
     value: str | None = None
+    numbered: Annotated[str, Field(pattern=r"^[^{}]*\{row\}[^{}]*$")] | None = Field(
+        default=None, description="e.g. PED-{row}, for a list of keys in the order of the items"
+    )
     system: Literal["name", "kemendagri", "bps", "dapodik"] | None = None
     as_: str | None = Field(default=None, alias="as")
     values: dict[str, str] = {}
@@ -59,21 +62,28 @@ class Person(Declared):
 
 
 class Answers(Declared):
-    """Which columns are answers: a pattern with a group `position` or `item`, and what marks a missing one."""
+    """Which columns are answers: a pattern with a group `position` or `item`, and what marks a missing one.
+
+    `times` names the columns of response times in the same way.
+    """
 
     pattern: str
     omitted: list[Written] = [""]
     not_reached: list[Written] = []
+    not_presented: list[Written] = []
     prefix: str = ""
+    times: str | None = None
+    times_in: Literal["seconds", "milliseconds"] = "seconds"
 
     @model_validator(mode="after")
     def _has_a_group(self) -> Answers:
-        try:
-            groups = re.compile(self.pattern).groupindex
-        except re.error as error:
-            raise ParameterError(say("mapping.pattern", pattern=self.pattern)) from error
-        if not {"position", "item"} & set(groups):
-            raise ParameterError(say("mapping.pattern", pattern=self.pattern))
+        for pattern in filter(None, (self.pattern, self.times)):
+            try:
+                groups = re.compile(pattern).groupindex
+            except re.error as error:
+                raise ParameterError(say("mapping.pattern", pattern=pattern)) from error
+            if not {"position", "item"} & set(groups):
+                raise ParameterError(say("mapping.pattern", pattern=pattern))
         return self
 
 
@@ -108,7 +118,7 @@ class Mapping(Declared):
         fields = [*tables()[self.table].columns, *ID_KINDS, "total_points", "total_max"]
         for name, entry in self.columns.items():
             require_known(name, fields, what="columns")
-            if (entry.column is None) == (entry.value is None):
+            if [entry.column, entry.value, entry.numbered].count(None) != 2:
                 raise ParameterError(say("mapping.column_or_value", field=name))
             if name == "district" and entry.column and entry.system is None:
                 raise ParameterError(say("mapping.system", systems=", ".join(("name", *CODE_SYSTEMS))))

@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from bgtk_lib.synthetic.design import Design
-from bgtk_lib.synthetic.forms import Floats, build_form
+from bgtk_lib.synthetic.forms import Floats, build_form, solve_chances
 
 GRID = np.linspace(-9.0, 9.0, 3601)
 NODES = np.linspace(-6.0, 6.0, 61)
@@ -64,8 +64,7 @@ def score_curve(form: str, spread: float = 0.0) -> ScoreCurve:
         return ScoreCurve(
             first=read_curve(sharp.first, shifted) @ WEIGHTS, second=read_curve(sharp.second, shifted) @ WEIGHTS
         )
-    items = build_form(form)
-    chance = expit(items.a * (GRID[:, None] - items.b))
+    chance = solve_chances(GRID, build_form(form))
     mean = chance.sum(axis=1)
     return ScoreCurve(first=mean, second=mean**2 + (chance * (1 - chance)).sum(axis=1))
 
@@ -82,7 +81,7 @@ def score_moments(form: str) -> tuple[float, float]:
 def score_chances(form: str) -> Floats:
     """Return P(X = x | theta), grid points by scores 0 … n_items (Lord and Wingersky's recursion)."""
     items = build_form(form)
-    chance = expit(items.a * (GRID[:, None] - items.b))
+    chance = solve_chances(GRID, items)
     table = np.zeros((len(GRID), items.n_items + 1))
     table[:, 0] = 1.0
     for item in range(items.n_items):

@@ -18,7 +18,11 @@ SIZES: tuple[Size, ...] = get_args(Size)
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 SUBJECTS = ("MAT", "BIN", "BK", "BIG", "BIO", "FIS", "KIM", "EKO", "PPK", "SEJ", "PJO", "INF", "GEO", "SOS")
 GENERAL = ("PED", "KEP", "SSL")
+RENEWED = ("SSL",)  # assessments sat on another form after, which shares items with the one before
+LATER = "B"  # ends the name of such a form: SSL-1, then SSL-1B
+PHONE_SHARE = 0.35  # of the persons of a wave
 PHASES: tuple[Phase, ...] = ("I", "II", "III")
+OCCASIONS: tuple[Occasion, ...] = ("pre", "post")
 NUMBER: Mapping[str, int] = {"I": 1, "II": 2, "III": 3}
 PHASE_III_TEACHERS = 25_700  # "sekitar", press
 CAPITAL = "18.71"
@@ -126,6 +130,17 @@ class Design:
         """Return the assessments of a phase: in phase III the general ones only."""
         return tuple(code for code in self.assessments if phase != "III" or code in GENERAL)
 
+    @property
+    def panel_forms(self) -> tuple[str, ...]:
+        """The forms that a panel rates: those of the assessments that have two a phase."""
+        return tuple(
+            form_name(code, phase, occasion)
+            for phase in self.phases
+            for code in self.taken(phase)
+            if code in RENEWED
+            for occasion in OCCASIONS
+        )
+
 
 def wave_name(phase: Phase, occasion: Occasion) -> str:
     """Return the name of a wave, e.g. ``p1-pre``."""
@@ -137,9 +152,9 @@ def wave_day(phase: Phase, occasion: Occasion) -> date:
     return (PRE_DAYS if occasion == "pre" else POST_DAYS)[phase]
 
 
-def form_name(assessment: str, phase: Phase) -> str:
-    """Return the form of an assessment in a phase, e.g. ``PED-1``: the same before and after, renewed each phase."""
-    return f"{assessment}-{NUMBER[phase]}"
+def form_name(assessment: str, phase: Phase, occasion: Occasion = "pre") -> str:
+    """Return the form of an assessment in a phase, e.g. ``PED-1``: renewed each phase, for some also after."""
+    return f"{assessment}-{NUMBER[phase]}{LATER if occasion == 'post' and assessment in RENEWED else ''}"
 
 
 def count_subjects(design: Design, phase: Phase) -> dict[str, int]:

@@ -28,6 +28,11 @@ def find_test(exports: Exports, wave: str, assessment: str) -> str:
     return path if path in exports else list_wave(exports, wave)[0]
 
 
+def form_of(table: pd.DataFrame) -> str:
+    """Return the form of a test."""
+    return str(table["Paket"].iloc[0])
+
+
 def edit_wave(exports: Exports, wave: str, edit: Edit) -> Exports:
     """Return exports with each test of a wave edited; `edit` gets a copy. Tests that stay the same are kept."""
     return exports | {path: edit(exports[path].copy()) for path in list_wave(exports, wave)}

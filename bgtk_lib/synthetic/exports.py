@@ -15,10 +15,13 @@ import yaml
 from bgtk_lib import schema
 from bgtk_lib.errors import StageError
 from bgtk_lib.synthetic.dapodik import answer_gtk, answer_school
-from bgtk_lib.synthetic.design import count_districts, count_subjects, wave_name
+from bgtk_lib.synthetic.design import Design, count_districts, count_subjects, wave_name
 from bgtk_lib.synthetic.forms import NOT_REACHED, OMITTED, OPTIONS, Codes, build_form
 from bgtk_lib.synthetic.layouts import MAPPINGS, declare_workspace
+from bgtk_lib.synthetic.panel import rate_items
 from bgtk_lib.synthetic.province import Province
+from bgtk_lib.synthetic.times import TIMED, draw_times
+from bgtk_lib.synthetic.truth import describe_items
 from bgtk_lib.words import say
 
 Exports = dict[str, Any]  # relative path → DataFrame of text (csv) or plain objects (json, yaml)
@@ -26,15 +29,18 @@ Exports = dict[str, Any]  # relative path → DataFrame of text (csv) or plain o
 CBT = "data/raw/cbt"
 GTK = "data/raw/dapodik/gtk"
 SCHOOLS = "data/raw/dapodik/sekolah"
-REGISTER = "data/raw/register/kunci.csv"
+FORMS = "data/raw/register/paket.csv"
+KEYS = "data/raw/register/kunci.csv"
 ROSTERS = "data/raw/roster"
 TRAINING = "data/raw/roster/pelatihan.csv"
+PANEL = "data/raw/panel/telaah_ssl.csv"
 TOTALS = "data/control_totals.csv"
 WORKSPACE = "workspace.yaml"
 CBT_COLUMNS = (
     "No", "No Peserta", "NUPTK", "NIP", "Nama", "NPSN", "Sekolah", "Kab/Kota", "Mapel", "Paket", "Mulai", "Selesai",
     "Perangkat", "Tempat", "Percobaan",
 )  # fmt: skip
+BROKEN_OFF = 1200.0  # seconds that a session without an end took
 STAMP = "%d/%m/%Y %H:%M:%S"
 LETTERS = np.array([*OPTIONS, "", "X"], dtype=object)
 LETTERS[OMITTED], LETTERS[NOT_REACHED] = "X", ""  # counted from the end
@@ -46,7 +52,10 @@ def build_exports(province: Province) -> Exports:
     exports: Exports = {WORKSPACE: declare_workspace(province.design)}
     exports |= {f"data/mappings/{name}.yaml": dict(mapping) for name, mapping in MAPPINGS.items()}
     exports[TOTALS] = _list_totals(province)
-    exports[REGISTER] = list_items([truth.form for truth in province.truth.values()])
+    forms = [form for truth in province.truth.values() for form in (truth.form, truth.form_post)]
+    exports |= {FORMS: list_positions(forms), KEYS: list_keys(forms)}
+    if rated := province.design.panel_forms:
+        exports[PANEL] = rate_items(rated)
     exports |= _list_rosters(province)
     exports[TRAINING] = _list_training(province)
     exports |= _list_tests(province)
@@ -55,6 +64,7 @@ def build_exports(province: Province) -> Exports:
     exports["truth.json"] = {
         "design": _plain(province),
         "change": [truth.as_json() for truth in province.truth.values()],
+        "items": describe_items(province.design),
         "district_effects": {
             code: dict(zip(province.effects.districts, values.tolist(), strict=True))
             for code, values in province.effects.change.items()
@@ -86,17 +96,22 @@ def write_exports(exports: Exports, folder: Path) -> None:
             path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def list_items(forms: list[str]) -> pd.DataFrame:
-    """Return the register of items and keys of some forms, as the office keeps it."""
-    rows = []
-    for name in dict.fromkeys(forms):
-        form = build_form(name)
-        for number, (code, key, indicator) in enumerate(
-            zip(form.item_ids, form.key, form.indicators, strict=True), start=1
-        ):
-            rows.append([name, str(number), code, "1", OPTIONS[key], "1", indicator])
-    columns = ["Paket", "Nomor", "Kode Butir", "Versi", "Kunci", "Versi Kunci", "Indikator"]
-    return pd.DataFrame(rows, columns=columns, dtype=object)
+def list_positions(forms: list[str]) -> pd.DataFrame:
+    """Return the register of forms: which item stands where; an anchor has its code in both forms."""
+    rows = [
+        [form.name, str(number), code, "1", indicator]
+        for form in map(build_form, dict.fromkeys(forms))
+        for number, (code, indicator) in enumerate(zip(form.item_ids, form.indicators, strict=True), start=1)
+    ]
+    return pd.DataFrame(rows, columns=["Paket", "Nomor", "Kode Butir", "Versi", "Indikator"], dtype=object)
+
+
+def list_keys(forms: list[str]) -> pd.DataFrame:
+    """Return the register of keys, each item once."""
+    built = [build_form(name) for name in forms]
+    keys = {code: OPTIONS[key] for form in built for code, key in zip(form.item_ids, form.key, strict=True)}
+    rows = [[code, "1", key, "1"] for code, key in keys.items()]
+    return pd.DataFrame(rows, columns=["Kode Butir", "Versi", "Kunci", "Versi Kunci"], dtype=object)
 
 
 def write_answers(marked: Codes) -> np.ndarray:
@@ -130,7 +145,8 @@ def _list_tests(province: Province) -> Exports:
         wave, assessment = (str(part) for part in key)
         who = teachers.loc[held["teacher"]]
         number = held["teacher"].to_numpy()
-        answers = write_answers(province.answers[assessment, wave][held["row"].to_numpy()])
+        marked = province.answers[assessment, wave][held["row"].to_numpy()]
+        answers = write_answers(marked)
         left = np.column_stack(
             [
                 np.arange(1, len(held) + 1).astype("U7").astype(object),
@@ -151,10 +167,24 @@ def _list_tests(province: Province) -> Exports:
             ]
         )
         columns = [*CBT_COLUMNS, *(f"Soal {n}" for n in range(1, answers.shape[1] + 1))]
+        parts = [left, answers]
+        if assessment in TIMED:
+            columns += [f"Waktu {n}" for n in range(1, answers.shape[1] + 1)]
+            parts.append(_write_times(held, marked, design=province.design))
         tests[f"{CBT}/{wave}/{assessment}.csv"] = pd.DataFrame(
-            np.concatenate([left, answers], axis=1), columns=columns, dtype=object
+            np.concatenate(parts, axis=1), columns=columns, dtype=object
         )
     return tests
+
+
+def _write_times(held: pd.DataFrame, marked: Codes, *, design: Design) -> np.ndarray:
+    """Return seconds as text with a decimal comma; a stream of its own, so that nothing else is drawn otherwise."""
+    wave, form = str(held["wave"].iloc[0]), build_form(str(held["form_id"].iloc[0]))
+    seconds = np.asarray((held["end"] - held["start"]).dt.total_seconds().fillna(BROKEN_OFF), dtype=np.float64)
+    rng = np.random.default_rng([design.seed, *wave.encode()])
+    times = draw_times(marked, form, seconds=seconds, rng=rng)
+    texts = [["" if np.isnan(time) else f"{time:.1f}".replace(".", ",") for time in row] for row in times.tolist()]
+    return np.array(texts, dtype=object)
 
 
 def _list_rosters(province: Province) -> Exports:

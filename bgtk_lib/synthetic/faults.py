@@ -9,6 +9,7 @@ import numpy as np
 
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.findings import GateState
+from bgtk_lib.synthetic import spoil_items as items
 from bgtk_lib.synthetic import spoil_records as records
 from bgtk_lib.synthetic import spoil_tests as tests
 from bgtk_lib.synthetic.exports import Exports
@@ -71,6 +72,14 @@ FAULTS: Mapping[str, Fault] = {
               {"D11": "HOLD"}, records.age_dapodik),
         Fault("key_shifted", "A quarter of one form's keys moved by one letter; the items then also ask for review.",
               {"D12": "STOP", "I01": "HOLD"}, records.shift_keys),
+        Fault("wrong_key", "One item's key is the wrong option that most choose who do not know the answer.",
+              {"I01": "HOLD"}, items.misprint_key),
+        Fault("drifting_anchors", "Six of the twelve anchors of the social test moved by about a logit between the waves.",
+              {"C01": "STOP"}, items.drift_anchors),
+        Fault("few_anchors", "Only six items of the two forms of the social test are the same.",
+              {"C01": "STOP"}, items.part_anchors),
+        Fault("unfair_anchor", "One anchor of the social test is harder on phones, before and after.",
+              {"I04": "HOLD"}, items.tilt_anchor),
         Fault("different_form", "One assessment was held after on a form with items of its own.",
               {"C01": "STOP"}, records.change_form),
         Fault("different_people", "Less than half of the persons return, others sit in their place.",

@@ -1,8 +1,8 @@
 """A province of teachers, drawn from the model: all that the raw exports are written from, and the planted truth.
 
 True model: ability of SD 1 before; mean change 0.20 SD with districts spread by 0.05, schools by 0.08, persons by
-0.35 (`model`); items dichotomous, two-parameter logistic, the same form before and after (`forms`); 18 % are not there
-after, the weaker more often. No programme has an effect.
+0.35 (`model`); items dichotomous, two-parameter logistic, the same form before and after, or for SSL one that shares 12
+items with it (`forms`); 18 % are not there after, the weaker more often. No programme has an effect.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pandas as pd
 
 from bgtk_lib.synthetic.design import (
     GENERAL,
+    OCCASIONS,
     SUBJECTS,
     Design,
-    Occasion,
     Phase,
     count_districts,
     count_subjects,
@@ -25,14 +25,12 @@ from bgtk_lib.synthetic.design import (
     share_out,
     wave_name,
 )
-from bgtk_lib.synthetic.forms import Codes, build_form, give_answers
+from bgtk_lib.synthetic.forms import Codes, build_form, give_answers, solve_chances
 from bgtk_lib.synthetic.model import Effects, chance_of_leaving, draw_abilities, draw_effects
 from bgtk_lib.synthetic.people import Placement, average_school, draw_identities, draw_schools, place_teachers
 from bgtk_lib.synthetic.rosters import draw_training, list_invited
-from bgtk_lib.synthetic.sittings import Sheet, draw_occasions, hold_sitting
+from bgtk_lib.synthetic.sittings import PHONE, Sheet, draw_occasions, hold_sitting
 from bgtk_lib.synthetic.truth import Truth, compute_truth
-
-OCCASIONS: tuple[Occasion, ...] = ("pre", "post")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +79,7 @@ class ScorePairs:
     Attributes
     ----------
     pairs : DataFrame
-        score_pre, score_post, district, npsn: those there before and after.
+        score_pre, score_post, district, npsn: those there before and after; of two forms where there are two.
     leavers : DataFrame
         score_pre, district, npsn: those there before only.
     truth : Truth
@@ -119,10 +117,11 @@ def draw_pairs(
     per_school = average_school(design, phase, share=share)
     placement = place_teachers(counts, order=effects.districts, per_school=per_school, rng=rng)
     ability = draw_abilities(design, effects, district=placement.district, school=placement.school, rng=rng)
-    form, gate = build_form(form_name(assessment, phase)), build_form(form_name("PED", phase))
-    before = give_answers(ability.before[assessment], form, rng=rng).sum(axis=1)
+    first, second = (build_form(form_name(assessment, phase, occasion)) for occasion in OCCASIONS)
+    gate = build_form(form_name("PED", phase))
+    before = give_answers(ability.before[assessment], first, rng=rng).sum(axis=1)
     gate_score = before if assessment == "PED" else give_answers(ability.before["PED"], gate, rng=rng).sum(axis=1)
-    after = give_answers(ability.after[assessment], form, rng=rng).sum(axis=1)
+    after = give_answers(ability.after[assessment], second, rng=rng).sum(axis=1)
     chance = chance_of_leaving(design, form=gate.name, theta=ability.before["PED"], score=gate_score)
     leaves = rng.random(len(before)) < chance
     frame = pd.DataFrame(
@@ -183,13 +182,14 @@ def _draw_phase(
         code: np.arange(n) if code in GENERAL else np.flatnonzero(teachers["subject"].to_numpy()[:n] == code)
         for code in dict.fromkeys(("PED", *design.taken(phase)))
     }
-    right = {
-        (code, occasion): give_answers(theta[code][who], build_form(form_name(code, phase)), rng=answering)
+    draws = {  # what is solved where the chance is higher
+        (code, occasion): answering.random((len(who), build_form(form_name(code, phase, occasion)).n_items))
         for code, who in members.items()
-        for occasion, theta in (("pre", ability.before), ("post", ability.after))
+        for occasion in OCCASIONS
     }
-    score = right["PED", "pre"].sum(axis=1)
-    chance = chance_of_leaving(design, form=form_name("PED", phase), theta=ability.before["PED"], score=score)
+    gate = build_form(form_name("PED", phase))
+    score = (draws["PED", "pre"] < solve_chances(ability.before["PED"], gate)).sum(axis=1)
+    chance = chance_of_leaving(design, form=gate.name, theta=ability.before["PED"], score=score)
     leaves = answering.random(n) < chance
     teachers["leaves"] = np.concatenate([leaves, np.zeros(len(teachers) - n, dtype=bool)])
     districts = teachers["district"].to_numpy()
@@ -198,11 +198,14 @@ def _draw_phase(
         theta = ability.before if occasion == "pre" else ability.after
         days = draw_occasions(n, design=design, rng=answering)
         for code in design.taken(phase):
-            who = members[code]
-            here = np.ones(len(who), dtype=bool) if occasion == "pre" else ~leaves[who]
+            form, here = build_form(form_name(code, phase, occasion)), np.ones(len(members[code]), dtype=bool)
+            if occasion == "post":
+                here = ~leaves[members[code]]
+            who = members[code][here]
+            chances = solve_chances(theta[code][who], form, phone=days.device[who] == PHONE)
             sheet = Sheet(
-                phase=phase, occasion=occasion, form=build_form(form_name(code, phase)), persons=who[here],
-                theta=theta[code][who[here]], right=right[code, occasion][here],
+                phase=phase, occasion=occasion, form=form, persons=who,
+                theta=theta[code][who], right=draws[code, occasion][here] < chances,
             )  # fmt: skip
             held, marked = hold_sitting(sheet, occasions=days, districts=districts, design=design, rng=answering)
             sittings.append(held)

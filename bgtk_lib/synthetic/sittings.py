@@ -8,7 +8,17 @@ import numpy as np
 import pandas as pd
 
 from bgtk_lib import schema
-from bgtk_lib.synthetic.design import CAPITAL, GENERAL, MAKE_UP_AFTER, Design, Occasion, Phase, wave_day, wave_name
+from bgtk_lib.synthetic.design import (
+    CAPITAL,
+    GENERAL,
+    MAKE_UP_AFTER,
+    PHONE_SHARE,
+    Design,
+    Occasion,
+    Phase,
+    wave_day,
+    wave_name,
+)
 from bgtk_lib.synthetic.forms import NOT_REACHED, Codes, Floats, Form, choose_options, give_answers
 from bgtk_lib.synthetic.model import Integers
 
@@ -16,7 +26,8 @@ SLOT_MINUTES = {"PED": 600, "KEP": 675, "SSL": 795}  # minutes after midnight; t
 SUBJECT_SLOT = 480
 AGAIN_SLOT = 885
 LIMIT_MINUTES = {"general": 60, "subject": 90}
-DEVICES = {"HP": 0.35, "Laptop": 0.45, "PC": 0.15, "Tablet": 0.05}
+PHONE = "HP"
+DEVICES = {PHONE: PHONE_SHARE, "Laptop": 0.45, "PC": 0.15, "Tablet": 0.05}
 SITTING_COLUMNS = ("wave", "assessment", "form_id", "teacher", "start", "end", "attempt", "device", "venue", "row")
 
 
@@ -105,7 +116,8 @@ def hold_sitting(
     start = second["start"].dt.normalize() + _seconds(AGAIN_SLOT, len(second), rng=rng)
     second = second.assign(attempt=2, start=start, end=start + (second["end"] - second["start"]))
     stopped = np.arange(form.n_items) >= rng.integers(2, form.n_items // 2, len(first))[:, None]
-    other = choose_options(give_answers(sheet.theta[tries], form, rng=rng), form, **shares, rng=rng)
+    phone = occasions.device[sheet.persons[tries]] == PHONE
+    other = choose_options(give_answers(sheet.theta[tries], form, phone=phone, rng=rng), form, **shares, rng=rng)
     own, off = marked[tries], broken[:, None]
     frame = pd.concat([once[~tries], first, second], ignore_index=True)
     answers = np.concatenate([marked[~tries], np.where(off & stopped, NOT_REACHED, own), np.where(off, own, other)])

@@ -10,8 +10,17 @@ import pandas as pd
 
 from bgtk_lib.synthetic.dapodik import FORM
 from bgtk_lib.synthetic.design import PRE_DAYS
-from bgtk_lib.synthetic.edits import PERSON, draw_digits, edit_wave, find_test, list_wave, pick_persons, take_anyone
-from bgtk_lib.synthetic.exports import GTK, REGISTER, ROSTERS, SCHOOLS, WORKSPACE, Exports, list_items
+from bgtk_lib.synthetic.edits import (
+    PERSON,
+    draw_digits,
+    edit_wave,
+    find_test,
+    form_of,
+    list_wave,
+    pick_persons,
+    take_anyone,
+)
+from bgtk_lib.synthetic.exports import FORMS, GTK, KEYS, ROSTERS, SCHOOLS, WORKSPACE, Exports, list_keys, list_positions
 from bgtk_lib.synthetic.forms import OPTIONS, build_form
 from bgtk_lib.synthetic.spoil_tests import POST
 
@@ -61,20 +70,20 @@ def age_dapodik(exports: Exports, rng: np.random.Generator) -> Exports:  # noqa:
 
 def shift_keys(exports: Exports, rng: np.random.Generator) -> Exports:
     """Move the key of a quarter of the items of one form to the next letter."""
-    form = _form_of(exports, find_test(exports, POST, "KEP"))
-    table = exports[REGISTER].copy()
-    rows = np.flatnonzero(table["Paket"] == form)
+    form = form_of(exports[find_test(exports, POST, "KEP")])
+    table = exports[KEYS].copy()
+    rows = np.flatnonzero(table["Kode Butir"].isin(build_form(form).item_ids))
     chosen = rng.choice(rows, round(0.25 * len(rows)), replace=False)
     keys = table["Kunci"].iloc[chosen]
     table.loc[table.index[chosen], "Kunci"] = [OPTIONS[(OPTIONS.index(key) + 1) % len(OPTIONS)] for key in keys]
-    return exports | {REGISTER: table}
+    return exports | {KEYS: table}
 
 
 def change_form(exports: Exports, rng: np.random.Generator) -> Exports:
     """Hold one test after on a form with items of its own. The same persons solve as many as before the change."""
     path = find_test(exports, POST, "PED")
     table = exports[path].copy()
-    old, new = build_form(_form_of(exports, path)), build_form(OTHER_FORM)
+    old, new = build_form(form_of(table)), build_form(OTHER_FORM)
     for number in range(min(old.n_items, new.n_items)):
         wrong = rng.permutation([letter for letter in OPTIONS if letter != OPTIONS[new.key[number]]]).tolist()
         letters = {OPTIONS[old.key[number]]: OPTIONS[new.key[number]]}
@@ -86,7 +95,8 @@ def change_form(exports: Exports, rng: np.random.Generator) -> Exports:
     forms = workspace["forms"] | {OTHER_FORM: workspace["forms"][old.name]}
     return exports | {
         path: table,
-        REGISTER: pd.concat([exports[REGISTER], list_items([OTHER_FORM])], ignore_index=True),
+        FORMS: pd.concat([exports[FORMS], list_positions([OTHER_FORM])], ignore_index=True),
+        KEYS: pd.concat([exports[KEYS], list_keys([OTHER_FORM])], ignore_index=True),
         WORKSPACE: workspace | {"forms": forms},
     }
 
@@ -144,7 +154,3 @@ def _enter_newcomers(exports: Exports, newcomers: pd.DataFrame) -> Exports:
             rows.append(rows[0] | facts)
         edited[path] = exports[path] | {"rows": rows, "results": len(rows), "limit": len(rows)}
     return exports | edited
-
-
-def _form_of(exports: Exports, path: str) -> str:
-    return str(exports[path]["Paket"].iloc[0])

@@ -21,14 +21,18 @@ from bgtk_lib.synthetic.curves import (
     stay_curve,
     stay_given_other,
 )
-from bgtk_lib.synthetic.design import Design, Phase, form_name
-from bgtk_lib.synthetic.forms import Floats, build_form
+from bgtk_lib.synthetic.design import OCCASIONS, RENEWED, Design, Phase, form_name
+from bgtk_lib.synthetic.forms import NEW_HARDER, Floats, build_form, list_anchors
 from bgtk_lib.synthetic.model import Effects
+from bgtk_lib.synthetic.panel import describe_panel
+from bgtk_lib.synthetic.times import HURRIED, TIMED
 
 COLUMNS = (
     "population", "district", "share", "retention", "points", "percent", "g_av", "theta", "points_observed",
-    "mean_pre", "mean_post", "var_pre", "var_post",
+    "mean_pre", "mean_post", "var_pre", "var_post", "theta_mean_pre", "theta_var_pre", "theta_var_post",
 )  # fmt: skip
+# X, Y: scores before and after; again: after, on the form sat before; theta, later: ability before and after.
+PARTS = ("weight", "X", "X²", "Y", "Y²", "true X", "again", "again²", "change", "theta", "theta²", "later", "later²")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +41,21 @@ class Truth:
 
     Attributes
     ----------
-    assessment, phase, form : str
+    assessment, phase : str
         Of what.
+    form, form_post : str
+        Sat before and after.
     n_items : int
         Highest number correct.
     rows : DataFrame
         One row a population (``all`` who sat before; ``retained``: weighted by the chance to be there after) and
         district (empty: all, weighted by the districts' numbers of teachers). `share`: of the teachers;
-        `retention`: chance to be there after; `points`: mean change of the true score, number correct; `percent`: of
-        the highest score; `g_av`: points / sqrt((var_pre + var_post) / 2); `theta`: in SD of ability before;
-        `points_observed`: expected mean change of the *observed* scores of the population, which for the retained is
-        what complete cases estimate; `mean_*`, `var_*`: of the observed scores.
+        `retention`: chance to be there after; `points`: mean change of the true score, number correct on the form sat
+        before (where another was sat after: as if it had been that one); `percent`: of the highest score; `g_av`:
+        points in SD of the observed scores on that form, variances averaged; `theta`: in SD of ability before;
+        `points_observed`: expected mean difference of the *observed* scores of the population, which for the retained
+        is what complete cases estimate, and means nothing where the forms differ; `mean_*`, `var_*`: of the observed
+        scores; `theta_mean_pre`, `theta_var_*`: of ability.
     zero_district : str or None
         The district whose effect is exactly 0, in the scenario that has one.
     """
@@ -55,6 +63,7 @@ class Truth:
     assessment: str
     phase: Phase
     form: str
+    form_post: str
     n_items: int
     rows: pd.DataFrame
     zero_district: str | None = None
@@ -70,6 +79,7 @@ class Truth:
             "assessment": self.assessment,
             "phase": self.phase,
             "form": self.form,
+            "form_post": self.form_post,
             "n_items": self.n_items,
             "zero_district": self.zero_district,
             "rows": self.rows.to_dict(orient="records"),
@@ -116,6 +126,7 @@ def compute_truth(
         assessment=assessment,
         phase=phase,
         form=form.name,
+        form_post=form_name(assessment, phase, "post"),
         n_items=form.n_items,
         rows=pd.concat(frames, ignore_index=True),
         zero_district=effects.zero_district,
@@ -123,10 +134,11 @@ def compute_truth(
 
 
 def _district_moments(design: Design, effects: Effects, *, assessment: str, phase: Phase, population: str) -> Floats:
-    """Return districts by (weight, X, X², Y, Y², true X, theta change): expectations times weight."""
+    """Return districts by `PARTS`: expectations times weight."""
     form, gate = form_name(assessment, phase), form_name("PED", phase)
     before = score_curve(form)
-    after = score_curve(form, design.change_within_sd)
+    again = score_curve(form, design.change_within_sd)
+    after = score_curve(form_name(assessment, phase, "post"), design.change_within_sd)
     deviation = design.level_within_sd * NODES
     theta = effects.level[assessment][:, None] + deviation
     later = theta + effects.change[assessment][:, None]
@@ -147,7 +159,13 @@ def _district_moments(design: Design, effects: Effects, *, assessment: str, phas
         read_curve(after.first, later),
         read_curve(after.second, later),
         read_curve(before.first, theta),
+        read_curve(again.first, later),
+        read_curve(again.second, later),
         np.broadcast_to(effects.change[assessment][:, None], theta.shape),
+        theta,
+        theta**2,
+        later,
+        later**2 + design.change_within_sd**2,
     ]
     return np.stack([(weight * part) @ WEIGHTS for part in parts], axis=1)
 
@@ -158,10 +176,10 @@ def _divide(values: Floats, weight: Floats) -> Floats:
 
 def _summarise(moments: Floats, *, population: str, districts: list[str], shares: Floats, k: int) -> pd.DataFrame:
     whole = (shares[:, None] * moments).sum(axis=0, keepdims=True)
-    weight, x, xx, y, yy, true_x, theta = np.concatenate([whole, moments]).T
-    means = {"x": x / weight, "y": y / weight, "true": true_x / weight}
-    var_pre, var_post = xx / weight - means["x"] ** 2, yy / weight - means["y"] ** 2
-    points = means["y"] - means["true"]
+    weight, *rest = np.concatenate([whole, moments]).T
+    mean = dict(zip(PARTS[1:], (part / weight for part in rest), strict=True))
+    var = {name: mean[f"{name}²"] - mean[name] ** 2 for name in ("X", "Y", "again", "theta", "later")}
+    points = mean["again"] - mean["true X"]
     table = {
         "population": population,
         "district": ["", *districts],
@@ -169,12 +187,49 @@ def _summarise(moments: Floats, *, population: str, districts: list[str], shares
         "retention": weight,
         "points": points,
         "percent": 100 * points / k,
-        "g_av": points / np.sqrt((var_pre + var_post) / 2),
-        "theta": theta / weight,
-        "points_observed": means["y"] - means["x"],
-        "mean_pre": means["x"],
-        "mean_post": means["y"],
-        "var_pre": var_pre,
-        "var_post": var_post,
+        "g_av": points / np.sqrt((var["X"] + var["again"]) / 2),
+        "theta": mean["change"],
+        "points_observed": mean["Y"] - mean["X"],
+        "mean_pre": mean["X"],
+        "mean_post": mean["Y"],
+        "var_pre": var["X"],
+        "var_post": var["Y"],
+        "theta_mean_pre": mean["theta"],
+        "theta_var_pre": var["theta"],
+        "theta_var_post": var["later"],
     }
     return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def describe_items(design: Design) -> dict[str, Any]:
+    """Return what is planted in the items: who sits what, anchors and their drift, DIF, hurry, the panel's view.
+
+    Parameters
+    ----------
+    design : Design
+        Its phases and assessments.
+
+    Notes
+    -----
+    `drift`: logits by which an anchor is harder the second time; two in opposite directions, so that the mean of the
+    anchors' difficulties stays. `new_items_harder`: mean difficulty of the other items after less that of those whose
+    place they took. `logits` of DIF: by which the item is harder on a phone, in every wave.
+    """
+    taken = [(code, phase) for phase in design.phases for code in design.taken(phase)]
+    forms = [
+        {"assessment": code, "phase": phase, **{occasion: form_name(code, phase, occasion) for occasion in OCCASIONS}}
+        for code, phase in taken
+    ]
+    told: dict[str, Any] = {"forms": forms, "anchors": [], "dif": []}
+    for entry in forms:
+        first, second = (build_form(entry[occasion]) for occasion in OCCASIONS)
+        if entry["assessment"] in RENEWED:
+            drift = list_anchors(first.name, second.name)
+            moved = {item: round(by, 9) for item, by in drift.items() if by}
+            told["anchors"].append({**entry, "items": list(drift), "drift": moved, "new_items_harder": NEW_HARDER})
+        told["dif"] += [
+            {"form": first.name, "item": first.item_ids[at], "device": "phone", "logits": float(first.on_phone[at])}
+            for at in np.flatnonzero(first.on_phone)
+        ]
+    told["hurried"] = {"assessments": [code for code in TIMED if code in design.assessments], "share": HURRIED}
+    return told | ({"panel": describe_panel(design.panel_forms)} if design.panel_forms else {})

@@ -28,7 +28,7 @@ from bgtk_lib.workspace.store import (
 )
 from bgtk_lib.workspace.typed import declare, read_yaml, require_known
 
-STAGES = ("ingest", "check", "score")
+STAGES = ("ingest", "check", "review", "score")
 
 
 @dataclass(frozen=True)
@@ -152,16 +152,19 @@ class Workspace:
         StageError
             If its stage has not run.
         """
-        frame = read_table(self.folder("derived"), name)
-        if frame is None:
-            frame = read_table(self.folder("scores"), name)
-        if frame is None:
-            raise StageError(say("stage.not_run", table=name))
-        return frame
+        for folder in ("derived", "instrument", "scores"):
+            frame = read_table(self.folder(folder), name)
+            if frame is not None:
+                return frame
+        raise StageError(say("stage.not_run", table=name))
+
+    def has_derived(self, name: str) -> bool:
+        """Whether a derived table was written."""
+        return any((self.folder(folder) / name).is_dir() for folder in ("derived", "instrument", "scores"))
 
     def stage_folder(self, stage: str) -> Path:
-        """Return where a stage writes: ``data/canonical``, ``data/derived`` or ``data/scores``."""
-        return self.folder({"ingest": "canonical", "check": "derived", "score": "scores"}[stage])
+        """Return where a stage writes: ``data/canonical``, ``derived``, ``instrument`` or ``scores``."""
+        return self.folder({"ingest": "canonical", "check": "derived", "review": "instrument", "score": "scores"}[stage])
 
     def stage_record(self, stage: str) -> dict[str, Any]:
         """Return what a stage left about itself: its fingerprint, its gates, its counts; empty before it ran."""

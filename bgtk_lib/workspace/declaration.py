@@ -9,6 +9,9 @@ from pydantic import BeforeValidator, Field
 
 from bgtk_lib.workspace.typed import Declared
 
+Model = Literal["auto", "none", "rasch", "2pl", "pcm", "gpcm", "grm"]
+LinkMethod = Literal["mean_mean", "mean_sigma", "haebara", "stocking_lord", "fixed_anchor", "concurrent"]
+Grouping = Literal["district", "jenjang", "sex", "status", "device", "group", "programmes"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
 
 
@@ -61,10 +64,11 @@ class Wave(Declared):
 
 
 class Form(Declared):
-    """One test form: its assessment, and whether its answers come scored already (0/1)."""
+    """One test form: its assessment, whether its answers come scored already (0/1), and its model if not the rules'."""
 
     assessment: Name
     scored: bool = False
+    model: Model | None = None
     items: Annotated[int, Field(ge=1, le=500)] | None = None
 
 
@@ -87,6 +91,13 @@ class Rules(Declared):
     cluster_reason: str | None = None
     effect_size: Literal["g_av"] = "g_av"
     count_madrasah: bool = False
+    model: Model = "auto"
+    item_profile: Literal["longgar", "baku", "ketat"] = "baku"
+    dif_groups: list[Grouping] = ["sex", "jenjang", "status", "device", "group"]
+    link_method: LinkMethod = "mean_mean"
+    anchors_wanted: Annotated[int, Field(ge=10, le=40)] = 20
+    plausible_values: Annotated[int, Field(ge=5, le=20)] = 10
+    conditioning: list[Grouping] = ["district", "jenjang", "sex", "programmes"]
     dapodik_max_age_days: Annotated[int, Field(ge=1, le=2000)] = 180
     seed: Annotated[int, Field(ge=0)] = 20251018
 

@@ -12,15 +12,14 @@ import yaml
 from bgtk_lib.synthetic.design import (
     DAPODIK_AS_OF,
     MAKE_UP_AFTER,
+    OCCASIONS,
     Design,
-    Occasion,
     form_name,
     wave_day,
     wave_name,
 )
 
-OCCASIONS: tuple[Occasion, ...] = ("pre", "post")
-MAPPING_NAMES = ("cbt", "roster", "form_item", "key", "training")
+MAPPING_NAMES = ("cbt", "roster", "form_item", "key", "training", "panel")
 
 
 @cache
@@ -47,9 +46,17 @@ def declare_workspace(design: Design) -> dict[str, Any]:
             tests = {"file": f"data/raw/cbt/{wave}/*.csv", "adapter": "table", "mapping": "cbt", "wave": wave}
             invited = {"file": f"data/raw/roster/{wave}.csv", "adapter": "table", "mapping": "roster", "wave": wave}
             sources += [{"name": f"cbt-{wave}", **tests}, {"name": f"roster-{wave}", **invited}]
-        forms |= {form_name(code, phase): {"assessment": code} for code in design.taken(phase)}
+        forms |= {
+            form_name(code, phase, occasion): {"assessment": code}
+            for code in design.taken(phase)
+            for occasion in OCCASIONS
+        }
     dapodik = {"adapter": "dapodik_json", "as_of": DAPODIK_AS_OF}
     sources += [dict(entry) for entry in base["sources"]]
+    if design.panel_forms:
+        sources.append(
+            {"name": "telaah", "file": "data/raw/panel/telaah_ssl.csv", "adapter": "table", "mapping": "panel"}
+        )
     sources += [
         {"name": f"dapodik-{kind}", "file": f"data/raw/dapodik/{kind}/*.json", **dapodik} for kind in ("gtk", "sekolah")
     ]

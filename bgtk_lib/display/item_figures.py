@@ -1,0 +1,314 @@
+"""The figures of items and tests: each takes a tidy frame and an axes, computes nothing and returns the axes.
+
+A mark is an item, an option or a group of at least `min_cell` persons, never a person.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from bgtk_lib.display.canvas import ACCENT, ACCENT_PALE, ACCENT_SOFT, INK, MUTED, RULE, SMALL, settle
+from bgtk_lib.errors import Language
+from bgtk_lib.words import number, say
+
+MOST_LABELS = 12  # items named in a figure; more would lie on each other
+DASHES = ["solid", (0, (5, 2)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 3)), (0, (2, 2))]
+
+
+def draw_item_map(frame: pd.DataFrame, ax: Axes, *, language: Language, limits: tuple[float, float, float]) -> Axes:
+    """Draw each item's difficulty against how it goes with the rest of the test.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``item_id``, ``share`` (mean credit as a part of the highest, 0–1), ``item_rest_r``, ``asks`` (for review).
+    ax : Axes
+        ``start_figure(12)``.
+    language : {"id", "en"}
+        Language of the words.
+    limits : (float, float, float)
+        Lowest and highest difficulty and least correlation that ask for no look.
+    """
+    low, high, least = limits
+    ax.axhspan(least, 1, color=ACCENT_PALE, linewidth=0, zorder=0)
+    for edge in (low, high):
+        ax.axvline(edge, color=RULE, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+    ax.axhline(0, color=INK, linewidth=0.8)
+    sound, asks = frame[~frame["asks"]], frame[frame["asks"]]
+    ax.plot(sound["share"], sound["item_rest_r"], "o", color=ACCENT_SOFT, markersize=5, zorder=2)
+    ax.plot(asks["share"], asks["item_rest_r"], "D", color=ACCENT, markersize=6, zorder=3)
+    _name_points(ax, asks["share"], asks["item_rest_r"], asks["item_id"])
+    settle(ax, sides=("bottom", "left"))
+    ax.set_xlim(-0.02, 1.02)
+    known = frame["item_rest_r"].dropna()
+    ax.set_ylim(min(-0.05, float(known.min()) - 0.05), max(0.5, float(known.max()) + 0.05))
+    ax.xaxis.set_major_formatter(lambda value, _: number(value, language, 1))
+    ax.yaxis.set_major_formatter(lambda value, _: number(value, language, 1))
+    ax.set_xlabel(say("instrument.axis.share").said(language))
+    ax.set_ylabel(say("instrument.axis.r").said(language))
+    return ax
+
+
+def draw_traces(frame: pd.DataFrame, ax: Axes, *, language: Language) -> Axes:
+    """Draw which share of each group chose each option of one item, groups from lowest to highest score.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``option``, ``keyed``, ``score`` (mean rest score of a group), ``share`` (0–1; null where withheld).
+    ax : Axes
+        ``start_figure(7)``.
+    language : {"id", "en"}
+        Language of the words.
+    """
+    place = 0
+    ends = []
+    for option, rows in frame.groupby("option", sort=False):
+        keyed = bool(rows["keyed"].fillna(value=False).any())
+        style = "solid" if keyed else DASHES[1 + place % (len(DASHES) - 1)]
+        place += not keyed
+        color, width = (ACCENT, 2.4) if keyed else (MUTED, 1.4)
+        ax.plot(
+            rows["score"], 100 * rows["share"], color=color, linewidth=width, linestyle=style, marker="o", markersize=3
+        )
+        known = rows.dropna(subset=["share"])
+        if len(known):
+            ends.append((100 * float(known["share"].iloc[-1]), str(option) + ("*" if keyed else ""), color))
+    _name_ends(ax, float(frame["score"].max()), ends)
+    settle(ax, sides=("bottom", "left"))
+    ax.set_ylim(0, 100)
+    ax.margins(x=0.02)
+    ax.yaxis.set_major_formatter(lambda value, _: number(value, language, 0) + "%")
+    ax.xaxis.set_major_formatter(lambda value, _: number(value, language, 1))
+    ax.set_xlabel(say("instrument.axis.rest_score").said(language))
+    return ax
+
+
+def draw_item_curve(curve: pd.DataFrame, points: pd.DataFrame, ax: Axes, *, language: Language) -> Axes:
+    """Draw what the model expects of one item, and what groups of persons of like ability did.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        ``theta``, ``expected``.
+    points : DataFrame
+        ``theta``, ``observed``, ``expected`` of each group.
+    ax : Axes
+        ``start_figure(7)``.
+    language : {"id", "en"}
+        Language of the words.
+    """
+    ax.plot(curve["theta"], curve["expected"], color=ACCENT, linewidth=2.0)
+    ax.plot(points["theta"], points["expected"], color=MUTED, linewidth=1.0, linestyle=DASHES[1])
+    ax.plot(points["theta"], points["observed"], "o", color=INK, markersize=4.5)
+    settle(ax, sides=("bottom", "left"))
+    ax.set_ylim(bottom=0)
+    ax.margins(x=0)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(lambda value, _: number(value, language, 1))
+    ax.set_xlabel(say("instrument.axis.theta").said(language))
+    ax.set_ylabel(say("instrument.axis.credit").said(language))
+    return ax
+
+
+def draw_wright_map(density: pd.DataFrame, steps: pd.DataFrame, ax: Axes, *, language: Language) -> Axes:
+    """Draw the density of abilities above the difficulties of the items, on one scale.
+
+    Parameters
+    ----------
+    density : DataFrame
+        ``theta``, ``density``.
+    steps : DataFrame
+        ``item_id``, ``b``.
+    ax : Axes
+        ``start_figure(12)``.
+    language : {"id", "en"}
+        Language of the words.
+    """
+    top = float(density["density"].max())
+    ax.fill_between(density["theta"], density["density"] / top, color=ACCENT_PALE, linewidth=0)
+    ax.plot(density["theta"], density["density"] / top, color=ACCENT, linewidth=1.6)
+    seen = density[density["density"] > 0.002 * top]["theta"]
+    low, high = float(seen.min()), float(seen.max())
+    known = steps.dropna(subset=["b"])
+    width = (high - low) / 24
+    heaps: dict[int, int] = {}
+    for difficulty in sorted(known["b"].clip(low, high)):
+        heap = int((difficulty - low) // width)
+        heaps[heap] = heaps.get(heap, 0) + 1
+        ax.plot(low + (heap + 0.5) * width, -0.06 - 0.075 * heaps[heap], "s", color=INK, markersize=3.6)
+    ax.axhline(0, color=INK, linewidth=0.8)
+    settle(ax)
+    ax.set_yticks([])
+    ax.set_xlim(low, high)
+    ax.set_ylim(-0.15 - 0.075 * max(heaps.values(), default=1), 1.08)
+    ax.xaxis.set_major_formatter(lambda value, _: number(value, language, 0))
+    ax.text(
+        0.01,
+        0.98,
+        say("instrument.wright.persons").said(language),
+        transform=ax.transAxes,
+        va="top",
+        fontsize=SMALL,
+        color=ACCENT,
+    )
+    ax.text(
+        0.01,
+        0.02,
+        say("instrument.wright.items").said(language),
+        transform=ax.transAxes,
+        va="bottom",
+        fontsize=SMALL,
+        color=INK,
+    )
+    ax.set_xlabel(say("instrument.axis.theta").said(language))
+    return ax
+
+
+def draw_precision(frame: pd.DataFrame, density: pd.DataFrame, ax: Axes, *, language: Language) -> Axes:
+    """Draw the standard error of measurement over ability, and where the persons are.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``theta``, ``sem``.
+    density : DataFrame
+        ``theta``, ``density``; may be empty.
+    ax : Axes
+        ``start_figure(9)``.
+    language : {"id", "en"}
+        Language of the words.
+    """
+    known = frame.dropna(subset=["sem"])
+    most = float(min(known["sem"].max(), 2.5 * known["sem"].min()))
+    if len(density) and "density" in density:
+        inside = density[density["theta"].between(known["theta"].min(), known["theta"].max())]
+        ax.fill_between(
+            inside["theta"], inside["density"] / density["density"].max() * most / 2, color=ACCENT_PALE, linewidth=0
+        )
+    ax.plot(known["theta"], known["sem"], color=ACCENT, linewidth=2.0)
+    settle(ax, sides=("bottom", "left"))
+    ax.set_ylim(0, most * 1.05)
+    ax.set_xlim(known["theta"].min(), known["theta"].max())
+    ax.xaxis.set_major_formatter(lambda value, _: number(value, language, 0))
+    ax.yaxis.set_major_formatter(lambda value, _: number(value, language, 1))
+    ax.set_xlabel(say("instrument.axis.theta").said(language))
+    ax.set_ylabel(say("instrument.axis.sem").said(language))
+    return ax
+
+
+def draw_profile(frame: pd.DataFrame, ax: Axes, *, language: Language) -> Axes:
+    """Draw how two groups of equal score did on one item.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``side`` (``focal``, ``reference``), ``label`` (name of the group), ``score_mean``, ``mean_credit``.
+    ax : Axes
+        ``start_figure(7)``.
+    language : {"id", "en"}
+        Language of the words.
+    """
+    for side, rows in frame.groupby("side", sort=True):
+        color, line = (ACCENT, "solid") if side == "focal" else (MUTED, DASHES[1])
+        ax.plot(
+            rows["score_mean"],
+            rows["mean_credit"],
+            color=color,
+            linestyle=line,
+            linewidth=1.8,
+            marker="o",
+            markersize=3.5,
+            label=str(rows["label"].iloc[0]),
+        )
+    settle(ax, sides=("bottom", "left"))
+    ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_formatter(lambda value, _: number(value, language, 1))
+    ax.xaxis.set_major_formatter(lambda value, _: number(value, language, 0))
+    ax.set_xlabel(say("instrument.axis.score").said(language))
+    ax.set_ylabel(say("instrument.axis.credit").said(language))
+    ax.legend(loc="upper left", frameon=False, fontsize=SMALL)
+    return ax
+
+
+def draw_drift(frame: pd.DataFrame, ax: Axes, *, language: Language, bounds: tuple[float, float]) -> Axes:
+    """Draw how far each anchor moved between the waves, with bands of what is reviewed and what is dropped.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``item_id``, ``b_pre``, ``difference``, ``difference_se`` (logits), ``state`` (kept, review, dropped).
+    ax : Axes
+        ``start_figure(12)``.
+    language : {"id", "en"}
+        Language of the words.
+    bounds : (float, float)
+        Sizes in logits from which an anchor is reviewed and dropped.
+    """
+    review, drop = bounds
+    ax.axhspan(-drop, drop, color=ACCENT_PALE, linewidth=0, zorder=0)
+    ax.axhspan(-review, review, color="white", linewidth=0, zorder=0)
+    ax.axhline(0, color=INK, linewidth=0.8, zorder=1)
+    marks = {"kept": ("o", ACCENT_SOFT), "review": ("D", ACCENT), "dropped": ("X", INK)}
+    for state, (marker, color) in marks.items():
+        rows = frame[frame["state"] == state]
+        if rows.empty:
+            continue
+        half = 1.96 * rows["difference_se"].fillna(0.0)
+        ax.vlines(
+            rows["b_pre"], rows["difference"] - half, rows["difference"] + half, color=RULE, linewidth=1.2, zorder=2
+        )
+        ax.plot(
+            rows["b_pre"],
+            rows["difference"],
+            marker,
+            color=color,
+            markersize=6,
+            zorder=3,
+            label=say(f"linking.state.{state}").said(language),
+        )
+    asks = frame[frame["state"].isin(["review", "dropped"])]
+    _name_points(ax, asks["b_pre"], asks["difference"], asks["item_id"])
+    settle(ax, sides=("bottom", "left"))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(lambda value, _: number(value, language, 1))
+    ax.set_xlabel(say("linking.axis.b_pre").said(language))
+    ax.set_ylabel(say("linking.axis.difference").said(language))
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncol=3, frameon=False, fontsize=SMALL, borderaxespad=0.2)
+    return ax
+
+
+def _name_points(ax: Axes, x: pd.Series, y: pd.Series, names: pd.Series) -> None:
+    """Write the names of a few points beside them, the ones furthest out first."""
+    known = pd.DataFrame({"x": x, "y": y, "name": names}).dropna()
+    for row in (
+        known.assign(far=(known["y"] - known["y"].median()).abs()).nlargest(MOST_LABELS, "far").to_dict("records")
+    ):
+        ax.annotate(
+            str(row["name"]),
+            (row["x"], row["y"]),
+            xytext=(4, 3),
+            textcoords="offset points",
+            fontsize=SMALL - 1,
+            color=INK,
+        )
+
+
+def _name_ends(ax: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:
+    """Write each curve's name at its right end, pushed apart where they would touch."""
+    last = -np.inf
+    for height, name, color in sorted(ends):
+        place = max(height, last + 6.0)
+        last = place
+        ax.annotate(
+            name,
+            (x, place),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL,
+            color=color,
+            annotation_clip=False,
+        )

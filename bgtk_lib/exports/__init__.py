@@ -1,0 +1,1 @@
+"""What leaves the office: de-identified answers for a named recipient, under a recorded assessment and agreement."""

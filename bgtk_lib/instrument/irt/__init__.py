@@ -1,0 +1,1 @@
+"""Item response models: items and persons on one scale, by marginal maximum likelihood."""

@@ -1,0 +1,374 @@
+"""One form at one wave, reviewed whole: what every statistic of this room says of its items, and of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from bgtk_lib.errors import Text
+from bgtk_lib.findings import Withheld
+from bgtk_lib.instrument.classical import ItemReview, review_items
+from bgtk_lib.instrument.dif.review import find_large_dif, review_dif
+from bgtk_lib.instrument.experts import PanelReview, review_panel
+from bgtk_lib.instrument.flags import PROFILES, flag_items
+from bgtk_lib.instrument.irt.calibrate import Calibration, Model, fit_items
+from bgtk_lib.instrument.irt.contrasts import find_contrasts
+from bgtk_lib.instrument.irt.dependence import estimate_q3
+from bgtk_lib.instrument.irt.fit import review_fit
+from bgtk_lib.instrument.irt.item_points import group_answers, trace_items
+from bgtk_lib.instrument.irt.precision import describe_precision, describe_targeting, estimate_reliability
+from bgtk_lib.instrument.irt.wright_map import map_persons
+from bgtk_lib.instrument.omega import estimate_omega
+from bgtk_lib.instrument.options import review_options, suspect_keys, trace_options
+from bgtk_lib.instrument.patterns import count_identical, review_runs
+from bgtk_lib.instrument.reliability import find_sem, split_halves
+from bgtk_lib.instrument.sitting import review_blanks, review_times
+from bgtk_lib.words import say
+from bgtk_lib.workspace.declaration import Rules
+
+FEWEST_FOR_MODEL = 100  # persons for a Rasch scale to half a logit (Linacre)
+FEWEST_PER_SLOPE = (500, 20)  # persons and items that carry free slopes
+Q3_OFFSET = 0.20  # above the mean: two items go together beyond the ability they share
+GRID = np.round(np.arange(-4, 4.01, 0.2), 1)  # of curves, on the model's own scale
+NO_TABLE = pd.DataFrame({"item_id": pd.Series(dtype="str")})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FormSheet:
+    """What came in of one form at one wave.
+
+    Attributes
+    ----------
+    answers : DataFrame
+        session_id, item_id, raw, state, milliseconds if there are times.
+    credit : DataFrame
+        Persons × items (index session_id), null where not presented.
+    key : DataFrame or None
+        item_id, correct, credit; None where the answers came scored.
+    persons : DataFrame
+        Groups of the same persons, in the order of `credit`, a column a grouping.
+    register : DataFrame
+        item_id, position, framework; empty where the form is not registered.
+    panel : DataFrame or None
+        Ratings of its items.
+    """
+
+    answers: pd.DataFrame
+    credit: pd.DataFrame
+    key: pd.DataFrame | None
+    persons: pd.DataFrame
+    register: pd.DataFrame
+    panel: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number about a whole test: its value or why there is none, and where it has them an interval and an error."""
+
+    value: float | Withheld
+    low: float | None = None
+    high: float | None = None
+    se: float | None = None
+
+
+Facts: TypeAlias = dict[str, Fact]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FormReview:
+    """The review of one form at one wave.
+
+    Attributes
+    ----------
+    classical : ItemReview
+        Difficulty, discrimination, alpha.
+    calibration : Calibration or Withheld
+        The item response model, or why there is none.
+    suspects : DataFrame
+        As `suspect_keys` returns it; empty where answers came scored.
+    large_dif : DataFrame
+        As `find_large_dif` returns it.
+    panel : PanelReview or None
+        None where nobody rated the form's items.
+    facts : mapping
+        Name → number about the whole test, or why it cannot be told: alpha, omega, sem, loglik …
+    tables : mapping
+        Name → tidy table, for the store and the report.
+    """
+
+    classical: ItemReview
+    calibration: Calibration | Withheld
+    suspects: pd.DataFrame
+    large_dif: pd.DataFrame
+    panel: PanelReview | None
+    facts: Mapping[str, Fact]
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+
+def review_form(sheet: FormSheet, *, rules: Rules, model: str, rng: np.random.Generator) -> FormReview:
+    """Review one form at one wave: classical, options, sitting, model, fairness, panel.
+
+    Parameters
+    ----------
+    sheet : FormSheet
+        What came in.
+    rules : Rules
+        The profile of item review.
+    model : str
+        As `Rules.model`; ``auto`` chooses Rasch, or partial credit where an item has more than two categories.
+    rng : Generator
+        For bootstrap intervals.
+
+    Returns
+    -------
+    FormReview
+    """
+    credit = sheet.credit
+    classical = review_items(credit)
+    limits = PROFILES[rules.item_profile]
+    calibration = calibrate(credit, model=model)
+    facts = _tell_reliability(credit, classical, rng)
+    tables: dict[str, pd.DataFrame] = {}
+    items = classical.items.merge(_register_items(sheet), on="item_id", how="left", validate="one_to_one")
+    items = _add_sitting(items, sheet, facts)
+    if isinstance(calibration, Withheld):
+        tables |= dict.fromkeys(
+            ("steps", "curves", "points", "precision", "density", "dependence", "loadings"), NO_TABLE
+        )
+    else:
+        items = _add_model(items, credit, calibration, facts=facts, tables=tables)
+    suspects = _review_key(sheet, tables, limits)
+    dif = review_dif(credit, sheet.persons)
+    panel = None if sheet.panel is None or sheet.panel.empty else review_panel(sheet.panel, writers=None)
+    flags = flag_items(classical.items, limits=limits, n_persons=len(credit))
+    alpha = None if isinstance(classical.alpha, Withheld) else classical.alpha
+    ends = {"alpha_low": classical.alpha_low, "alpha_high": classical.alpha_high}
+    counts = {"n_persons": classical.n_persons, "n_items": classical.n_items, "n_sat": len(credit)}
+    tables |= {
+        "items": items,
+        "reliability": pd.DataFrame([{"alpha": alpha, **ends, **counts}]).astype(
+            dict.fromkeys(("alpha", *ends), "float64")
+        ),
+        "flags": _gather_flags(flags, suspects, items, find_large_dif(dif)),
+        "suspects": suspects,
+        "dif": dif.items,
+        "dif_profiles": dif.profiles,
+        "dif_groups": dif.groups,
+        "panel": NO_TABLE if panel is None else panel.items,
+        "panel_scales": pd.DataFrame({"scale": pd.Series(dtype="str")}) if panel is None else panel.scales,
+    }
+    return FormReview(
+        classical=classical,
+        calibration=calibration,
+        suspects=suspects,
+        large_dif=find_large_dif(dif),
+        panel=panel,
+        facts=facts,
+        tables=tables,
+    )
+
+
+def calibrate(credit: pd.DataFrame, *, model: str) -> Calibration | Withheld:
+    """Fit the model that the rules ask for, where the data carry one.
+
+    Parameters
+    ----------
+    credit : DataFrame
+        Persons × items.
+    model : str
+        As `Rules.model`.
+
+    Returns
+    -------
+    Calibration or Withheld
+        Withheld with `none`, below 100 persons, where credit is not in whole steps, or where nothing can be fitted.
+    """
+    points = credit.to_numpy(dtype=float, na_value=np.nan)
+    known = points[~np.isnan(points)]
+    n = int((~np.isnan(points)).any(axis=1).sum())
+    if model == "none":
+        return Withheld(say("instrument.no_model"))
+    if n < FEWEST_FOR_MODEL:
+        return Withheld(say("instrument.few_for_model", n=n, needed=FEWEST_FOR_MODEL))
+    if (known % 1 != 0).any():
+        return Withheld(say("instrument.parts_of_points"))
+    chosen: Model = model if model != "auto" else "pcm" if (known > 1).any() else "rasch"  # type: ignore[assignment]
+    found = fit_items(credit, model=chosen)
+    return found if found.curves.item_ids else Withheld(say("instrument.nothing_to_fit"))
+
+
+def tell_model(calibration: Calibration) -> list[Text]:
+    """Return what must be said with a calibration: that it did not converge, or that few persons carry free slopes."""
+    few_persons, few_items = FEWEST_PER_SLOPE
+    notes = [] if calibration.converged else [say("instrument.not_converged", n=calibration.n_iterations)]
+    thin = calibration.n_persons < few_persons or len(calibration.curves.item_ids) < few_items
+    if thin and calibration.model in ("2pl", "gpcm", "grm"):
+        facts = {"n": calibration.n_persons, "items": len(calibration.curves.item_ids)}
+        notes.append(say("instrument.thin_slopes", persons=few_persons, least=few_items, **facts))
+    return notes
+
+
+def _register_items(sheet: FormSheet) -> pd.DataFrame:
+    register = sheet.register.reindex(columns=["item_id", "position", "framework"]).drop_duplicates("item_id")
+    return register.astype({"item_id": "str", "framework": "str"})
+
+
+def _name_subscores(sheet: FormSheet) -> pd.Series[str]:
+    """Return the framework code of each item, index item_id; empty where none is registered."""
+    codes = _register_items(sheet).set_index("item_id")["framework"].reindex(sheet.credit.columns)
+    return codes.dropna()
+
+
+def _tell_reliability(credit: pd.DataFrame, classical: ItemReview, rng: np.random.Generator) -> Facts:
+    """Return alpha, omega, split half and the standard error of measurement of the total."""
+    total = credit.sum(axis=1, min_count=1)
+    facts = {"alpha": Fact(classical.alpha, classical.alpha_low, classical.alpha_high)}
+    facts |= {"score_mean": Fact(float(total.mean())), "score_sd": Fact(float(total.std(ddof=1)))}
+    facts["sem"] = Fact(find_sem(float(total.std(ddof=1)), classical.alpha))
+    omega, halves = estimate_omega(credit, rng=rng), split_halves(credit, rng=rng)
+    facts["omega"] = Fact(omega) if isinstance(omega, Withheld) else Fact(omega.omega, omega.low, omega.high, omega.se)
+    facts["split_half"] = Fact(halves if isinstance(halves, Withheld) else halves.odd_even)
+    return facts
+
+
+def _add_sitting(items: pd.DataFrame, sheet: FormSheet, facts: Facts) -> pd.DataFrame:
+    """Add what was left out and how fast answers came, and note what holds for the whole form."""
+    blanks, times = review_blanks(sheet.answers), review_times(sheet.answers)
+    if not isinstance(blanks, Withheld):
+        shares = blanks.items[["item_id", "share_omitted", "share_not_reached"]]
+        items = items.merge(shares, on="item_id", how="left", validate="one_to_one")
+        facts["share_many_omitted"] = Fact(blanks.share_many_omitted)
+        facts["share_unfinished"] = Fact(blanks.share_unfinished)
+    if isinstance(times, Withheld):
+        facts["share_low_effort"] = Fact(times)
+    else:
+        shares = times.items[["item_id", "mean_seconds", "share_rapid"]]
+        items = items.merge(shares, on="item_id", how="left", validate="one_to_one")
+        facts["share_low_effort"] = Fact(times.share_low_effort)
+    if sheet.key is not None:
+        order = sheet.register.sort_values("position")["item_id"].tolist() or None
+        runs = review_runs(sheet.answers, sheet.credit, order=order)
+        same = count_identical(sheet.answers, sheet.credit)
+        facts["share_long_runs"] = Fact(runs if isinstance(runs, Withheld) else runs.n_rare / runs.n_persons)
+        facts["share_identical"] = Fact(same if isinstance(same, Withheld) else same.n_persons_beyond / same.n_persons)
+    return items
+
+
+def _add_model(
+    items: pd.DataFrame,
+    credit: pd.DataFrame,
+    calibration: Calibration,
+    *,
+    facts: Facts,
+    tables: dict[str, pd.DataFrame],
+) -> pd.DataFrame:
+    """Add parameters and fit of the items, and note precision, targeting and dimensionality of the form."""
+    curves = calibration.curves
+    mean, sd = (float(calibration.groups[name].iloc[0]) for name in ("mean", "sd"))
+    estimates = calibration.items[["item_id", "a", "a_se", "b", "b_se", "note"]].rename(columns={"note": "model_note"})
+    fit = review_fit(credit, curves, mean=mean, sd=sd)
+    squares = fit.items.drop(columns=["n", "note"])
+    items = items.merge(estimates, on="item_id", how="left", validate="one_to_one")
+    items = items.merge(squares, on="item_id", how="left", validate="one_to_one")
+    reliability = estimate_reliability(credit, curves, mean=mean, sd=sd)
+    targeting = describe_targeting(credit, curves, mean=mean)
+    contrasts = find_contrasts(credit, curves)
+    dependence = estimate_q3(credit, curves, mean=mean, sd=sd)
+    wright = map_persons(credit, curves, mean=mean, sd=sd)
+    grid = mean + max(sd, 0.5) * GRID
+    told: dict[str, float | Withheld] = {
+        "loglik": calibration.loglik,
+        "model_parameters": float(calibration.n_parameters),
+        "ability_mean": mean,
+        "marginal_reliability": reliability.marginal,
+        "empirical_reliability": reliability.empirical,
+        "separation": reliability.separation,
+        "separation_reliability": reliability.separation_reliability,
+        "targeting": targeting.distance,
+        "share_lowest": targeting.share_lowest,
+        "share_highest": targeting.share_highest,
+        "first_contrast": contrasts.first,
+        "contrast_correlation": contrasts.disattenuated,
+        "mean_q3": dependence.mean,
+    }
+    facts |= {name: Fact(value) for name, value in told.items()}
+    facts["ability_sd"] = Fact(sd, se=float(calibration.groups["sd_se"].iloc[0]))
+    tables |= {
+        "steps": calibration.steps,
+        "curves": trace_items(curves, grid=grid),
+        "points": group_answers(credit, curves, mean=mean, sd=sd),
+        "precision": describe_precision(curves, grid=grid),
+        "density": NO_TABLE if isinstance(wright.persons, Withheld) else wright.persons,
+        "dependence": dependence.pairs[dependence.pairs["q3_above_mean"] > Q3_OFFSET].head(50),
+        "loadings": contrasts.loadings,
+    }
+    return items
+
+
+def _review_key(sheet: FormSheet, tables: dict[str, pd.DataFrame], limits: Any) -> pd.DataFrame:
+    if sheet.key is None:
+        tables |= {"options": NO_TABLE, "traces": NO_TABLE}
+        return pd.DataFrame({"item_id": [], "reason": [], "option": [], "difference": [], "se": []}).astype(
+            {"item_id": "str", "reason": "str", "option": "str", "difference": float, "se": float}
+        )
+    key = sheet.key[sheet.key["item_id"].isin(sheet.credit.columns)]
+    tables |= {
+        "options": review_options(sheet.answers, key, limits=limits),
+        "traces": trace_options(sheet.answers, key),
+    }
+    return suspect_keys(sheet.answers, key)
+
+
+def _gather_flags(*found: pd.DataFrame) -> pd.DataFrame:
+    """Return every reason to look at an item again, one row an item and reason: item_id, flag, value, limit."""
+    classical, suspects, items, dif = found
+    rows: list[pd.DataFrame] = [classical]
+    rows.append(suspects.rename(columns={"reason": "flag", "difference": "value"}).reindex(columns=classical.columns))
+    if "infit" in items:
+        for name in ("infit", "outfit"):
+            odd = items[(items[name] > 1.3) | (items[name] < 0.7)]
+            limit = np.where(odd[name] > 1, 1.3, 0.7)
+            rows.append(
+                pd.DataFrame({"item_id": odd["item_id"], "flag": f"{name}_out", "value": odd[name], "limit": limit})
+            )
+        odd = items[items["model_note"].isin(["negative_slope", "flat_slope", "steep_slope", "no_information"])]
+        rows.append(
+            pd.DataFrame({"item_id": odd["item_id"], "flag": odd["model_note"], "value": odd["a"], "limit": np.nan})
+        )
+    large = dif.drop_duplicates(["item_id", "grouping"])
+    rows.append(
+        pd.DataFrame(
+            {"item_id": large["item_id"], "flag": "dif_" + large["grouping"].astype("str"), "value": large["effect"]}
+        )
+    )
+    every = pd.concat([one for one in rows if len(one)] or [classical], ignore_index=True)
+    order = {item: place for place, item in enumerate(items["item_id"])}
+    return every.sort_values("item_id", key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
+
+
+def stack_tables(reviews: Iterable[tuple[Mapping[str, str], FormReview]]) -> dict[str, pd.DataFrame]:
+    """Return every table of several reviews one below the other, each row with its form's place (form, wave …)."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for place, review in reviews:
+        for name, frame in {**review.tables, "facts": _list_facts(review.facts)}.items():
+            found.setdefault(name, []).append(frame.assign(**place))
+    return {
+        name: pd.concat([one for one in parts if len(one)] or parts[:1], ignore_index=True)
+        for name, parts in found.items()
+    }
+
+
+def _list_facts(facts: Mapping[str, Fact]) -> pd.DataFrame:
+    """Return facts as rows: name, value, low, high, se, and in both languages why there is no value."""
+    rows = []
+    for name, fact in facts.items():
+        gone = isinstance(fact.value, Withheld)
+        row: dict[str, Any] = {"name": name, "value": None if gone else fact.value}
+        row |= {"low": fact.low, "high": fact.high, "se": fact.se, "reason_id": None, "reason_en": None}
+        rows.append(row | ({"reason_id": fact.value.reason.id, "reason_en": fact.value.reason.en} if gone else {}))  # type: ignore[union-attr]
+    numbers = dict.fromkeys(("value", "low", "high", "se"), "float64")
+    return pd.DataFrame(rows).astype(numbers | {"reason_id": "str", "reason_en": "str"})

@@ -1,0 +1,1 @@
+"""Two forms → one scale, or a refusal: anchors, drift, link constants, linking error, verdict."""

@@ -1,0 +1,170 @@
+"""The review stage: every form at every wave reviewed and calibrated, before any person is scored."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bgtk_lib.errors import StageError
+from bgtk_lib.findings import Gate, Withheld
+from bgtk_lib.instrument.gates import judge_fairness, judge_key, judge_panel, judge_reliability
+from bgtk_lib.instrument.irt.record import write_calibration
+from bgtk_lib.instrument.review import FormReview, FormSheet, review_form, stack_tables
+from bgtk_lib.quality import write_gate
+from bgtk_lib.schema import conform
+from bgtk_lib.scoring.points import give_credit
+from bgtk_lib.stages.persons import describe_sittings, list_programmes
+from bgtk_lib.words import Tell, say, silent
+from bgtk_lib.workspace import Workspace
+from bgtk_lib.workspace.store import replacing, write_json, write_table
+from bgtk_lib.workspace.typed import read_decision_rows, require_known
+
+ITEM_DECISIONS = ("keep", "revise", "drop", "rekey")
+DECISION_COLUMNS = ("date", "who", "form", "item_id", "decision", "reason")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Which form at which wave, and of which assessment."""
+
+    form: str
+    wave: str
+    assessment: str
+
+    @property
+    def scope(self) -> dict[str, str]:
+        """As gates and tables name it."""
+        return {"wave": self.wave, "assessment": self.assessment, "form": self.form}
+
+    @property
+    def file(self) -> str:
+        """Name of its calibration."""
+        return f"{self.form}@{self.wave}.json"
+
+
+def read_item_decisions(workspace: Workspace) -> pd.DataFrame:
+    """Return what the panel decided about items (`data/decisions/items.csv`): form, item_id, decision, who, date, reason.
+
+    Raises
+    ------
+    ParameterError
+        If a decision is another word than keep, revise, drop, rekey, or names a form that is not declared.
+    """
+    path = workspace.folder("decisions") / "items.csv"
+    rows = read_decision_rows(path, DECISION_COLUMNS)
+    for row in rows:
+        require_known(row["decision"], ITEM_DECISIONS, what=f"{path.name}: decision")
+        require_known(row["form"], workspace.declared.forms, what=f"{path.name}: form")
+    return pd.DataFrame(rows, columns=list(DECISION_COLUMNS)).astype("str")
+
+
+def run_review(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
+    """Review every form at every wave, calibrate it, and judge what it can carry.
+
+    Writes the tables of `FormReview` to `data/instrument`, and each calibration beside them.
+
+    Raises
+    ------
+    StageError
+        If the checks have not run.
+    """
+    if not workspace.stage_record("check"):
+        raise StageError(say("stage.not_run", table="check"))
+    session = workspace.read_accepted("session")
+    session = conform(pd.DataFrame(), "session") if session is None else session
+    decisions = read_item_decisions(workspace)
+    reviews: list[tuple[Place, FormReview]] = []
+    for place, sheet in lay_sheets(workspace, describe_sittings(workspace, session)):
+        tell(say("progress.reviewing", form=place.form, wave=place.wave, n=len(sheet.credit)))
+        declared = workspace.declared.forms[place.form]
+        rng = np.random.default_rng([workspace.rules.seed, *f"{place.form}@{place.wave}".encode()])
+        reviews.append(
+            (place, review_form(sheet, rules=workspace.rules, model=declared.model or workspace.rules.model, rng=rng))
+        )
+    gates = [gate for place, review in reviews for gate in _judge(place, review, decisions)]
+    record = {
+        "stage": "review",
+        "fingerprint": workspace.fingerprint("review"),
+        "gates": [write_gate(g) for g in gates],
+    }
+    with replacing(workspace.stage_folder("review")) as making:
+        for name, frame in stack_tables((place.scope, review) for place, review in reviews).items():
+            write_table(making, name, frame)
+        _write_calibrations(making / "calibrations", reviews)
+        write_json(making / "stage.json", record)
+    return gates
+
+
+def lay_sheets(workspace: Workspace, sittings: pd.DataFrame) -> list[tuple[Place, FormSheet]]:
+    """Return what came in of every form at every wave that has answers and, where it needs one, a key for every item.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Whose answers are read.
+    sittings : DataFrame
+        As `describe_sittings` returns it.
+    """
+    key, register, panel = (workspace.read_accepted(name) for name in ("key", "form_item", "panel"))
+    programmes = list_programmes(workspace)
+    found = []
+    for wave, form, answers in workspace.read_answers():
+        declared = workspace.declared.forms[form]
+        place = Place(form=form, wave=wave, assessment=declared.assessment)
+        credit = give_credit(answers, key, declared)
+        if credit.empty or (not declared.scored and (key is None or not set(credit.columns) <= set(key["item_id"]))):
+            continue
+        rows = pd.DataFrame({"form_id": []}) if register is None else register[register["form_id"] == form]
+        here = rows.reindex(columns=["item_id", "item_version", "position", "framework"])
+        credit = credit[_order_items(credit.columns, here)]
+        persons = sittings.set_index("session_id").reindex(credit.index)
+        groups = persons.reindex(columns=[g for g in workspace.rules.dif_groups if g != "programmes"])
+        if "programmes" in workspace.rules.dif_groups:
+            for code, rows in programmes.groupby("programme"):
+                groups[f"programme:{code}"] = np.where(persons["pid"].isin(rows["pid"]), "yes", "no")
+        found.append(
+            (
+                place,
+                FormSheet(
+                    answers=answers,
+                    credit=credit,
+                    key=None if declared.scored else key,
+                    persons=groups.loc[:, groups.notna().any()],
+                    register=here,
+                    panel=None if panel is None else panel[panel["item_id"].isin(credit.columns)],
+                ),
+            )
+        )
+    return found
+
+
+def _order_items(items: pd.Index[Any], register: pd.DataFrame) -> list[str]:
+    """Return the items in the order of the form; those not registered last, 2 before 10."""
+    position = register.drop_duplicates("item_id").set_index("item_id")["position"]
+
+    def place(item: str) -> tuple[float, list[tuple[bool, int, str]]]:
+        parts = [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", item)]
+        return float(position.get(item, np.inf)), parts
+
+    return sorted((str(item) for item in items), key=place)
+
+
+def _judge(place: Place, review: FormReview, decisions: pd.DataFrame) -> list[Gate]:
+    decided = decisions.loc[decisions["form"] == place.form, "item_id"]
+    return [
+        *judge_key(review.classical, review.suspects, place.scope, decided=set(decided)),
+        *judge_reliability(review.classical, place.scope),
+        judge_fairness(review.large_dif, place.scope),
+        *judge_panel(review.panel, place.scope),
+    ]
+
+
+def _write_calibrations(folder: Path, reviews: list[tuple[Place, FormReview]]) -> None:
+    for place, review in reviews:
+        if not isinstance(review.calibration, Withheld):
+            write_calibration(folder / place.file, review.calibration)

@@ -1,0 +1,224 @@
+"""The score stage: every form scored at every wave, the waves of every phase linked, and what the scores can carry."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bgtk_lib.change.gates import judge_interval, judge_retention
+from bgtk_lib.change.leavers import compare_leavers
+from bgtk_lib.errors import StageError
+from bgtk_lib.findings import Gate
+from bgtk_lib.instrument.irt.record import fingerprint_calibration, read_calibration
+from bgtk_lib.linking.compare import compare_forms, judge_link, judge_reuse, read_decisions
+from bgtk_lib.linking.gates import cross_forms, judge_pooling
+from bgtk_lib.linking.link import Link
+from bgtk_lib.linking.record import read_link, write_link
+from bgtk_lib.pairing import Linked, pair_waves
+from bgtk_lib.quality import write_gate
+from bgtk_lib.schema import conform
+from bgtk_lib.scoring.points import NO_SCORES, NONE_LOST, Scored, score_form, score_totals
+from bgtk_lib.stages.frozen import keep_frozen
+from bgtk_lib.stages.persons import describe_sittings, list_programmes
+from bgtk_lib.stages.review import lay_sheets, read_item_decisions
+from bgtk_lib.stages.waves import ABILITY_COLUMNS, Compared, FormAnswers, compare_waves, judge_waves
+from bgtk_lib.words import Tell, say, silent
+from bgtk_lib.workspace import Workspace, waves_by_phase
+from bgtk_lib.workspace.store import replacing, write_json, write_table
+
+
+def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
+    """Score every form at every wave, link the waves of every phase, and judge what the scores can carry.
+
+    Writes `scores`, `unscorable`, `pairs`, `unpaired` and what the comparability report shows to `data/scores`, and each
+    link beside them.
+
+    Raises
+    ------
+    StageError
+        If the review has not run.
+    """
+    if not workspace.stage_record("review"):
+        raise StageError(say("stage.not_run", table="review"))
+    session = workspace.read_accepted("session")
+    session = conform(pd.DataFrame(), "session") if session is None else session
+    sittings = describe_sittings(workspace, session)
+    tell(say("progress.scoring", n=len(session)))
+    scored, gates = _score_all(workspace, session)
+    tables = _collect(sittings, scored)
+    links: dict[str, Link] = {}
+    stacked: dict[str, list[pd.DataFrame]] = {}
+    for scope, linked, found, judged in _link_phases(workspace, tables["scores"], sittings, tell):
+        gates += judged
+        parts = {"pairs": linked.pairs, "unpaired": linked.unpaired}
+        if found:
+            parts |= {name: frame.assign(**scope) for name, frame in found.tables.items()}
+            parts["abilities"] = found.abilities
+            if isinstance(found.link, Link):
+                links[f"{found.link.form_pre}~{found.link.form_post}@{scope['wave_pre']}~{scope['wave_post']}"] = (
+                    found.link
+                )
+        for name, frame in parts.items():
+            stacked.setdefault(name, []).append(frame)
+    gates += _judge_pooling(sittings, [*links.values()])
+    tables |= {
+        name: pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True) for name, parts in stacked.items()
+    }
+    abilities = tables.pop("abilities", pd.DataFrame(columns=ABILITY_COLUMNS)).drop_duplicates("session_id")
+    tables["scores"] = tables["scores"].merge(abilities, on="session_id", how="left", validate="one_to_one")
+    record = {"stage": "score", "fingerprint": workspace.fingerprint("score"), "gates": [write_gate(g) for g in gates]}
+    with replacing(workspace.folder("scores")) as making:
+        for name, frame in tables.items():
+            write_table(making, name, frame)
+        for name, link in links.items():
+            write_link(making / "link_records" / f"{name}.json", link)
+        write_json(making / "stage.json", record)
+    return gates
+
+
+def _score_all(workspace: Workspace, session: pd.DataFrame) -> tuple[dict[tuple[str, str], Scored], list[Gate]]:
+    """Return the scores of every form at every wave, and D12 where only totals came; items that the panel dropped count nowhere."""
+    totals, key = workspace.read_accepted("total"), workspace.read_accepted("key")
+    decisions = read_item_decisions(workspace)
+    dropped = decisions[decisions["decision"] == "drop"]
+    found: dict[tuple[str, str], Scored] = {}
+    gates = []
+    for wave, form, answers in workspace.read_answers():
+        out = dropped.loc[dropped["form"] == form, "item_id"]
+        kept = answers[~answers["item_id"].astype("str").isin(out)] if len(out) else answers
+        if len(kept):
+            found[form, wave] = score_form(kept, key=key, form=workspace.declared.forms[form], form_id=form)
+    if totals is not None:
+        for name, rows in session.groupby(["form_id", "wave"]):
+            form, wave = (str(code) for code in name)
+            here = totals[totals["session_id"].isin(rows["session_id"])]
+            if len(here) and (form, wave) not in found:
+                found[form, wave] = score_totals(here, form_id=form)
+                scope = {"wave": wave, "assessment": workspace.declared.forms[form].assessment, "form": form}
+                gates.append(Gate(code="D12", state="UNKNOWN", scope=scope, message=say("scoring.totals_only")))
+    return found, gates
+
+
+def _collect(sittings: pd.DataFrame, scored: dict[tuple[str, str], Scored]) -> dict[str, pd.DataFrame]:
+    """Return the scores of all forms together; every accepted session is scored or unscorable."""
+    person = sittings[["session_id", "pid", "wave", "start", "npsn", "device", "district", "jenjang", "assessment"]]
+    scores = pd.concat([one.scores for one in scored.values()] or [NO_SCORES], ignore_index=True)
+    lost = pd.concat([one.unscorable for one in scored.values()] or [NONE_LOST], ignore_index=True)
+    silent_ones = person.loc[~person["session_id"].isin([*scores["session_id"], *lost["session_id"]]), "session_id"]
+    unscorable = pd.concat([lost, pd.DataFrame({"session_id": silent_ones, "reason": "no_answers"})], ignore_index=True)
+    joined = person.merge(scores, on="session_id", validate="one_to_one")
+    if len(joined) + len(unscorable) != len(sittings):
+        raise StageError(
+            say("stage.rows_lost", stage="score", wanted=len(sittings), found=len(joined) + len(unscorable))
+        )
+    return {"scores": joined, "unscorable": unscorable}
+
+
+def _link_phases(
+    workspace: Workspace, scores: pd.DataFrame, sittings: pd.DataFrame, tell: Tell
+) -> list[tuple[dict[str, str], Linked, Compared | None, list[Gate]]]:
+    """Return every assessment's waves within its phase: scope, pairs, comparison, gates."""
+    decisions = read_decisions(workspace.folder("decisions") / "links.csv")
+    sides = _list_sides(workspace, sittings)
+    frozen = {name: read_link(path) for name, path in keep_frozen(workspace)["link"].items()}
+    conditioning = _list_groups(workspace, sittings)
+    found: list[tuple[dict[str, str], Linked, Compared | None, list[Gate]]] = []
+    for wave_pre, wave_post in waves_by_phase(workspace.declared.waves):
+        here = scores[scores["wave"].isin([wave_pre, wave_post])]
+        for assessment in sorted(here["assessment"].unique()):
+            scope = {"assessment": assessment, "wave_pre": wave_pre, "wave_post": wave_post}
+            linked = pair_waves(here, **scope)
+            one = here[here["assessment"] == assessment]
+            forms = {wave: sorted(set(one.loc[one["wave"] == wave, "form_id"])) for wave in (wave_pre, wave_post)}
+            if not forms[wave_pre] or not forms[wave_post]:
+                message = say("gate.C03.none", waves=f"{wave_pre} → {wave_post}")
+                found.append((scope, linked, None, [Gate(code="C03", state="STOP", scope=scope, message=message)]))
+                continue
+            two = {
+                wave: sides[codes[0], wave]
+                for wave, codes in forms.items()
+                if len(codes) == 1 and (codes[0], wave) in sides
+            }
+            tell(say("progress.linking", assessment=assessment, waves=f"{wave_pre} → {wave_post}"))
+            compared: Compared | None = None
+            released = workspace.declared.waves[wave_post].released_before
+            if len(two) == 2:
+                compared = compare_waves(
+                    two,
+                    pids=sittings.set_index("session_id")["pid"],
+                    conditioning=conditioning,
+                    rules=workspace.rules,
+                    decisions=decisions,
+                    frozen=frozen.get(f"{two[wave_pre].form}~{two[wave_post].form}@{wave_pre}~{wave_post}"),
+                )
+                ground = judge_waves(compared, two, released=released, scope=scope)
+            else:
+                comparison = compare_forms(set(forms[wave_pre]), set(forms[wave_post]), decisions)
+                ground = [judge_link(comparison, scope), judge_reuse(comparison, released=released, scope=scope)]
+            gates = [*ground, *_judge_pairs(workspace, linked, scope)]
+            if compared and compared.carries_change:
+                linked = _tell_on_scale(linked, compared)
+            found.append((scope, linked, compared, gates))
+    return found or [({}, pair_waves(scores, assessment="", wave_pre="", wave_post=""), None, [])]
+
+
+def _list_sides(workspace: Workspace, sittings: pd.DataFrame) -> dict[tuple[str, str], FormAnswers]:
+    """Return what every form at every wave gives to a comparison, its calibration frozen or fresh."""
+    frozen = keep_frozen(workspace)["calibration"]
+    decisions = read_item_decisions(workspace)
+    dif = workspace.read_derived("dif") if workspace.has_derived("dif") else pd.DataFrame({"form": [], "wave": []})
+    large = dif[dif["dif_class"] == "C"] if "dif_class" in dif else dif
+    found = {}
+    for place, sheet in lay_sheets(workspace, sittings):
+        fresh = workspace.stage_folder("review") / "calibrations" / place.file
+        path = frozen.get(fresh.stem, fresh)
+        calibration = read_calibration(path) if path.is_file() else None
+        out = decisions.loc[(decisions["form"] == place.form) & (decisions["decision"] == "drop"), "item_id"]
+        found[place.form, place.wave] = FormAnswers(
+            form=place.form,
+            credit=sheet.credit.drop(columns=[item for item in out if item in sheet.credit]),
+            calibration=calibration,
+            fingerprint=fingerprint_calibration(calibration) if calibration else "",
+            register=sheet.register,
+            large_dif=large[(large["form"] == place.form) & (large["wave"] == place.wave)],
+        )
+    return found
+
+
+def _list_groups(workspace: Workspace, sittings: pd.DataFrame) -> pd.DataFrame:
+    """Return the groupings that linked scores may compare: index pid, a column each; where somebody sat twice, as at first."""
+    wanted = workspace.rules.conditioning
+    person = sittings.sort_values("start", kind="stable").drop_duplicates("pid").set_index("pid")
+    groups = person[[name for name in wanted if name in person]].copy()
+    groups = groups.loc[:, groups.notna().any()]
+    if "programmes" in wanted:
+        for code, rows in list_programmes(workspace).groupby("programme"):
+            groups[f"programme:{code}"] = groups.index.isin(rows["pid"]).astype("str")
+    return groups
+
+
+def _tell_on_scale(linked: Linked, compared: Compared) -> Linked:
+    """Return pairs on the reporting scale: scores are means of plausible values, to be shown; estimates use the draws."""
+    link, scale = compared.link, compared.scale
+    means = compared.tables["plausible"].groupby("pid")[["score_pre", "score_post"]].mean()
+    pairs = linked.pairs.drop(columns=["score_pre", "score_post"])
+    pairs = pairs.merge(means, on="pid", how="left", validate="one_to_one")
+    error = link.linking_error * scale.points_per_unit if isinstance(link, Link) and scale else float("nan")
+    kept = link.n_kept if isinstance(link, Link) else 0
+    told = pairs.assign(points_max=float("nan"), unit="scale", linking_error=error, n_anchors=kept)
+    return Linked(pairs=told, unpaired=linked.unpaired)
+
+
+def _judge_pairs(workspace: Workspace, linked: Linked, scope: dict[str, str]) -> list[Gate]:
+    left = linked.unpaired.loc[linked.unpaired["reason"] == "only_pre", "score"]
+    gap = compare_leavers(linked.pairs["score_pre"], left)
+    return [*judge_retention(linked, gap, scope), judge_interval(linked.pairs, workspace.rules.window_days, scope)]
+
+
+def _judge_pooling(sittings: pd.DataFrame, links: list[Link]) -> list[Gate]:
+    """C02: whether districts sat the same form at each wave, assessment by assessment."""
+    gates = []
+    for name, rows in sittings.dropna(subset=["district"]).groupby(["assessment", "wave"]):
+        assessment, wave = (str(code) for code in name)
+        scope = {"assessment": assessment, "wave": wave}
+        gates.append(judge_pooling(cross_forms(rows, by="district"), links, by="district", scope=scope))
+    return gates
