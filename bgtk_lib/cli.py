@@ -70,7 +70,7 @@ def build_parser(language: Language) -> Parser:
         if name == "parameters":
             one.add_argument("name", help=told("report_name"))
         if name == "export":
-            one.add_argument("kind", help=told("export_kind"))
+            one.add_argument("kind", nargs="?", default="", help=told("export_kind"))
             one.add_argument("--form", help=told("form"))
             one.add_argument("--wave", nargs="+", action="extend", default=[], metavar="W", help=told("wave"))
             for ground in ("reference", "recipient", "agreement"):

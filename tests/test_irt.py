@@ -528,6 +528,13 @@ def test_no_spread_at_all_is_a_note(rng):
     assert found.converged
 
 
+def test_a_spread_without_end_is_a_note():
+    """Two items always answered alike: the more ability spreads, the likelier."""
+    found = fit_items(pd.DataFrame({"b1": [1, 0] * 20, "b2": [1, 0] * 20}), model="rasch")
+    assert found.groups.loc[0, "note"] == "runaway_spread"
+    assert not found.converged
+
+
 def test_without_convergence_it_says_so(rng):
     credit, _ = draw_credit(rng)
     assert not fit_items(credit, model="2pl", settings=Settings(most_steps=3, errors="none")).converged

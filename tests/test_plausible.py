@@ -291,6 +291,13 @@ def test_schools_estimates_agree_with_an_analysis_of_variance_where_ability_is_k
     error = find_errors(fit)[0, 0]  # of the first district's mean
     assert error == pytest.approx(np.sqrt((between + within / size) / 4), rel=0.05)
 
+    slopes, whole = fit.model.unpack(fit.estimates)
+    mean, own = clusters.draw_prior(fit.model.design @ slopes, whole, rng=rng)
+    effects = pd.Series((mean - fit.model.design @ slopes)[:, 0]).groupby(school)
+    assert effects.nunique().eq(1).all(), "a school's members share its effect"
+    assert effects.first().var() + own[0, 0] == pytest.approx(whole[0, 0], rel=0.1)  # 60 schools of share .3: SE .05
+    assert np.corrcoef(effects.first(), left)[0, 1] > 0.9
+
 
 def test_draws_differ_by_what_the_test_leaves_open_of_a_mean(rng):
     """A mean over n persons varies between draws by σ²(1 − ρ)/ρn, ρ the reliability; with B and Σ held, by ρ of it."""

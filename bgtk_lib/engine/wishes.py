@@ -15,6 +15,9 @@ from bgtk_lib.words import say
 from bgtk_lib.workspace import Workspace
 
 
+PAIRED = {"waves": ("wave_pre", "wave_post"), "sittings": ("form", "wave")}  # of a grid: what each pair fills
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wish:
     """One report to make, its parameters already found possible."""
@@ -34,18 +37,19 @@ class Wish:
 def list_wishes(workspace: Workspace, *, edition: str | None = None, language: str | None = None) -> list[Wish]:
     """Return every report that `workspace.yaml` asks for, grids multiplied out.
 
-    A grid's `waves` list of pairs fills `wave_pre` and `wave_post`.
+    A grid's `waves`, a list of pairs, fills `wave_pre` and `wave_post`; its `sittings`, a list of pairs, `form` and `wave`.
     """
     wishes = []
     for entry in workspace.declared.reports:
         report = find_report(entry.report)
         for values in itertools.product(*entry.grid.values()):
             chosen = dict(entry.parameters) | dict(zip(entry.grid, values, strict=True))
-            if "waves" in entry.grid and "wave_pre" in report.parameters.model_fields:
-                pair = chosen.pop("waves")
-                if not isinstance(pair, list) or len(pair) != 2:
-                    raise ParameterError(say("grid.waves", report=report.name))
-                chosen |= {"wave_pre": pair[0], "wave_post": pair[1]}
+            for name, both in PAIRED.items():
+                if name in entry.grid and both[0] in report.parameters.model_fields:
+                    pair = chosen.pop(name)
+                    if not isinstance(pair, list) or len(pair) != 2:
+                        raise ParameterError(say(f"grid.{name}", report=report.name))
+                    chosen |= dict(zip(both, pair, strict=True))
             wishes.append(wish_for(workspace, report.name, chosen, edition=edition, language=language))
     return wishes
 

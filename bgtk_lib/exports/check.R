@@ -1,7 +1,8 @@
 # Recomputes the numbers of this pack: Rscript check.R [folder]
 #
 # Base R always; psych, mirt, TAM and difR where they are installed. Every number is compared with a stated tolerance.
-# Written to check.csv; exit code 1 where any number differs. Not run by its makers: the parts of mirt, TAM and difR.
+# Written to check.csv; exit code 1 where any number differs. Its makers have not run the parts of mirt, TAM and difR
+# with the packages installed.
 
 EXACT <- 1e-6      # the same formula in double precision
 LOGLIK <- 1e-3     # of a log-likelihood: two quadratures of one integral
@@ -10,16 +11,19 @@ MIRT <- 0.02       # of a standard error: EM stops a little below the maximum
 MIRT_SE <- 0.01    # of the error itself: Oakes and Louis are two ways to the observed information
 TAM <- 0.05        # of a standard error: EM with fixed nodes
 
-read <- function(name) {
-  path <- file.path(folder, name)
-  if (file.exists(path)) read.csv(path, check.names = FALSE, na.strings = "", encoding = "UTF-8",
-                                  colClasses = c(item_id = "character", item = "character", wave = "character",
-                                                 focal = "character", reference = "character"))
-}
-
 given <- commandArgs(TRUE)
 folder <- if (length(given)) given[1] else "."
-read.csv <- function(...) suppressWarnings(utils::read.csv(...))  # columns named above that a file does not have
+
+read <- function(name) {  # codes stay text: "01" is no number and "T" no truth value
+  path <- file.path(folder, name)
+  if (!file.exists(path)) return(NULL)
+  table <- read.csv(path, check.names = FALSE, na.strings = "", colClasses = "character", encoding = "UTF-8")
+  codes <- c("id", "item", "item_id", "wave", "wave_pre", "wave_post", "grouping", "focal", "reference")
+  for (column in setdiff(names(table), c(codes, grep("^cov_", names(table), value = TRUE))))
+    table[[column]] <- type.convert(table[[column]], as.is = TRUE)
+  table
+}
+
 answers <- read("answers.csv")
 items <- read("items.csv"); steps <- read("steps.csv"); facts <- read("facts.csv")
 dif <- read("dif.csv"); models <- read("models.csv"); links <- read("links.csv"); anchors <- read("anchors.csv")
@@ -187,9 +191,10 @@ check_tam <- function(x, mine, own, model, wave) {
 # those of class B or C. The item under test always belongs to the score.
 find_matching <- function(x, rows) {
   taken <- colnames(x)[colMeans(!is.na(x)) >= 0.95]
-  flagged <- rows$item_id[!is.na(rows$p) & rows$p < 0.05 & !(rows$dif_class %in% "A")]
-  if (rows$purified[!is.na(rows$p)][1] == "settled") list(all = taken, kept = setdiff(taken, flagged))
-  else if (rows$purified[!is.na(rows$p)][1] == "off") list(all = taken, kept = taken)
+  flagged <- rows$item_id[rows$p < 0.05 & !(rows$dif_class %in% "A")]
+  switch(rows$purified[1],
+    settled = list(all = taken, kept = setdiff(taken, flagged)),
+    off = list(all = taken, kept = taken))
 }
 
 check_contrast <- function(x, persons, rows, wave, with_difr) {
@@ -204,7 +209,7 @@ check_contrast <- function(x, persons, rows, wave, with_difr) {
   if (reference != "rest") use <- use & group %in% c(focal, reference)
   is_focal <- group[use] == focal
   x <- x[use, , drop = FALSE]
-  rows <- rows[rows$method == "mantel_haenszel" & !is.na(rows$p), ]
+  rows <- rows[rows$method == "mantel_haenszel", ]
   for (i in seq_len(nrow(rows))) {
     item <- rows$item_id[i]
     seen <- !is.na(x[, item])
@@ -265,7 +270,7 @@ for (wave in unique(items$wave)) {
     if (with[["TAM"]]) attempt("TAM", wave, check_tam(used, known, own, model, wave))
   }
   persons <- rows[match(rownames(x), rows$id), ]
-  here <- dif[dif$wave == wave & dif$method == "mantel_haenszel", ]
+  here <- dif[dif$wave == wave & dif$method %in% c("mantel_haenszel", "mantel") & !is.na(dif$p), ]
   for (rows in split(here, paste(here$grouping, here$focal, here$reference)))
     check_contrast(x, persons, rows, wave, with[["difR"]])
 }

@@ -62,9 +62,10 @@ def export_irw(workspace: Workspace, request: Request) -> dict[str, Any] | Withh
     )
     if len(order) == 1:
         table = table.drop(columns="wave")
+    name = name_table(workspace, request, gathered)
     package = Package(
-        answers=name_table(workspace, request, gathered),
-        tables={name_table(workspace, request, gathered): table},
+        answers=name,
+        tables={name: table},
         texts={},
         readme=say("exports.irw_readme", needed=FEWEST_ALIKE),
         waves={str(place): wave for wave, place in order.items()},
@@ -99,10 +100,15 @@ def _choose_persons(gathered: Gathered, order: dict[str, int]) -> tuple[pd.DataF
     told = sittings[~sittings["pid"].isin(rare)]
     persons = told.drop_duplicates("pid").set_index("pid").assign(waves=waves)
     left_out = {
-        "later_sittings": len(known) - len(sittings),
-        "persons_with_rare_waves": len(rare) if not 0 < len(rare) < FEWEST_ALIKE else f"< {FEWEST_ALIKE}",
+        "later_sittings": _tell_count(len(known) - len(sittings)),
+        "persons_with_rare_waves": _tell_count(len(rare)),
     }
     return told, persons, left_out
+
+
+def _tell_count(n: int) -> int | str:
+    """Return a count, or that it is small."""
+    return f"< {FEWEST_ALIKE}" if 0 < n < FEWEST_ALIKE else n
 
 
 def _keep_covariates(persons: pd.DataFrame, *, one_wave: bool) -> Kept:

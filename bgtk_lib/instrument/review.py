@@ -4,37 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bgtk_lib.errors import Text
 from bgtk_lib.findings import Withheld
 from bgtk_lib.instrument.classical import ItemReview, review_items
 from bgtk_lib.instrument.dif.review import find_large_dif, review_dif
 from bgtk_lib.instrument.experts import PanelReview, review_panel
+from bgtk_lib.instrument.facts import Fact, Facts, stack_facts
 from bgtk_lib.instrument.flags import PROFILES, flag_items
-from bgtk_lib.instrument.irt.calibrate import Calibration, Model, fit_items
-from bgtk_lib.instrument.irt.contrasts import find_contrasts
-from bgtk_lib.instrument.irt.dependence import estimate_q3
-from bgtk_lib.instrument.irt.fit import review_fit
-from bgtk_lib.instrument.irt.item_points import group_answers, trace_items
-from bgtk_lib.instrument.irt.precision import describe_precision, describe_targeting, estimate_reliability
-from bgtk_lib.instrument.irt.wright_map import map_persons
+from bgtk_lib.instrument.irt.calibrate import Calibration
+from bgtk_lib.instrument.irt.item_points import POINT_COLUMNS
+from bgtk_lib.instrument.model import NO_TABLE, add_model, calibrate, describe_model, simulate_chance
 from bgtk_lib.instrument.omega import estimate_omega
-from bgtk_lib.instrument.options import review_options, suspect_keys, trace_options
+from bgtk_lib.instrument.options import OPTION_COLUMNS, TRACE_COLUMNS, review_options, suspect_keys, trace_options
 from bgtk_lib.instrument.patterns import count_identical, review_runs
 from bgtk_lib.instrument.reliability import find_sem, split_halves
 from bgtk_lib.instrument.sitting import review_blanks, review_times
-from bgtk_lib.words import say
 from bgtk_lib.workspace.declaration import Rules
-
-FEWEST_FOR_MODEL = 100  # persons for a Rasch scale to half a logit (Linacre)
-FEWEST_PER_SLOPE = (500, 20)  # persons and items that carry free slopes
-Q3_OFFSET = 0.20  # above the mean: two items go together beyond the ability they share
-GRID = np.round(np.arange(-4, 4.01, 0.2), 1)  # of curves, on the model's own scale
-NO_TABLE = pd.DataFrame({"item_id": pd.Series(dtype="str")})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,19 +52,6 @@ class FormSheet:
     persons: pd.DataFrame
     register: pd.DataFrame
     panel: pd.DataFrame | None = None
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One number about a whole test: its value or why there is none, and where it has them an interval and an error."""
-
-    value: float | Withheld
-    low: float | None = None
-    high: float | None = None
-    se: float | None = None
-
-
-Facts: TypeAlias = dict[str, Fact]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,11 +112,11 @@ def review_form(sheet: FormSheet, *, rules: Rules, model: str, rng: np.random.Ge
     items = classical.items.merge(_register_items(sheet), on="item_id", how="left", validate="one_to_one")
     items = _add_sitting(items, sheet, facts)
     if isinstance(calibration, Withheld):
-        tables |= dict.fromkeys(
-            ("steps", "curves", "points", "precision", "density", "dependence", "loadings"), NO_TABLE
-        )
+        tables |= dict.fromkeys(("steps", "curves", "precision", "density", "dependence", "loadings"), NO_TABLE)
+        tables["points"] = pd.DataFrame(columns=POINT_COLUMNS)
     else:
-        items = _add_model(items, credit, calibration, facts=facts, tables=tables)
+        items = add_model(items, credit, calibration, facts=facts, tables=tables)
+        facts |= simulate_chance(credit, calibration, facts=facts, tables=tables, rng=rng)
     suspects = _review_key(sheet, tables, limits)
     dif = review_dif(credit, sheet.persons)
     panel = None if sheet.panel is None or sheet.panel.empty else review_panel(sheet.panel, writers=None)
@@ -150,6 +126,7 @@ def review_form(sheet: FormSheet, *, rules: Rules, model: str, rng: np.random.Ge
     counts = {"n_persons": classical.n_persons, "n_items": classical.n_items, "n_sat": len(credit)}
     tables |= {
         "items": items,
+        "model": describe_model(calibration),
         "reliability": pd.DataFrame([{"alpha": alpha, **ends, **counts}]).astype(
             dict.fromkeys(("alpha", *ends), "float64")
         ),
@@ -170,46 +147,6 @@ def review_form(sheet: FormSheet, *, rules: Rules, model: str, rng: np.random.Ge
         facts=facts,
         tables=tables,
     )
-
-
-def calibrate(credit: pd.DataFrame, *, model: str) -> Calibration | Withheld:
-    """Fit the model that the rules ask for, where the data carry one.
-
-    Parameters
-    ----------
-    credit : DataFrame
-        Persons × items.
-    model : str
-        As `Rules.model`.
-
-    Returns
-    -------
-    Calibration or Withheld
-        Withheld with `none`, below 100 persons, where credit is not in whole steps, or where nothing can be fitted.
-    """
-    points = credit.to_numpy(dtype=float, na_value=np.nan)
-    known = points[~np.isnan(points)]
-    n = int((~np.isnan(points)).any(axis=1).sum())
-    if model == "none":
-        return Withheld(say("instrument.no_model"))
-    if n < FEWEST_FOR_MODEL:
-        return Withheld(say("instrument.few_for_model", n=n, needed=FEWEST_FOR_MODEL))
-    if (known % 1 != 0).any():
-        return Withheld(say("instrument.parts_of_points"))
-    chosen: Model = model if model != "auto" else "pcm" if (known > 1).any() else "rasch"  # type: ignore[assignment]
-    found = fit_items(credit, model=chosen)
-    return found if found.curves.item_ids else Withheld(say("instrument.nothing_to_fit"))
-
-
-def tell_model(calibration: Calibration) -> list[Text]:
-    """Return what must be said with a calibration: that it did not converge, or that few persons carry free slopes."""
-    few_persons, few_items = FEWEST_PER_SLOPE
-    notes = [] if calibration.converged else [say("instrument.not_converged", n=calibration.n_iterations)]
-    thin = calibration.n_persons < few_persons or len(calibration.curves.item_ids) < few_items
-    if thin and calibration.model in ("2pl", "gpcm", "grm"):
-        facts = {"n": calibration.n_persons, "items": len(calibration.curves.item_ids)}
-        notes.append(say("instrument.thin_slopes", persons=few_persons, least=few_items, **facts))
-    return notes
 
 
 def _register_items(sheet: FormSheet) -> pd.DataFrame:
@@ -258,60 +195,9 @@ def _add_sitting(items: pd.DataFrame, sheet: FormSheet, facts: Facts) -> pd.Data
     return items
 
 
-def _add_model(
-    items: pd.DataFrame,
-    credit: pd.DataFrame,
-    calibration: Calibration,
-    *,
-    facts: Facts,
-    tables: dict[str, pd.DataFrame],
-) -> pd.DataFrame:
-    """Add parameters and fit of the items, and note precision, targeting and dimensionality of the form."""
-    curves = calibration.curves
-    mean, sd = (float(calibration.groups[name].iloc[0]) for name in ("mean", "sd"))
-    estimates = calibration.items[["item_id", "a", "a_se", "b", "b_se", "note"]].rename(columns={"note": "model_note"})
-    fit = review_fit(credit, curves, mean=mean, sd=sd)
-    squares = fit.items.drop(columns=["n", "note"])
-    items = items.merge(estimates, on="item_id", how="left", validate="one_to_one")
-    items = items.merge(squares, on="item_id", how="left", validate="one_to_one")
-    reliability = estimate_reliability(credit, curves, mean=mean, sd=sd)
-    targeting = describe_targeting(credit, curves, mean=mean)
-    contrasts = find_contrasts(credit, curves)
-    dependence = estimate_q3(credit, curves, mean=mean, sd=sd)
-    wright = map_persons(credit, curves, mean=mean, sd=sd)
-    grid = mean + max(sd, 0.5) * GRID
-    told: dict[str, float | Withheld] = {
-        "loglik": calibration.loglik,
-        "model_parameters": float(calibration.n_parameters),
-        "ability_mean": mean,
-        "marginal_reliability": reliability.marginal,
-        "empirical_reliability": reliability.empirical,
-        "separation": reliability.separation,
-        "separation_reliability": reliability.separation_reliability,
-        "targeting": targeting.distance,
-        "share_lowest": targeting.share_lowest,
-        "share_highest": targeting.share_highest,
-        "first_contrast": contrasts.first,
-        "contrast_correlation": contrasts.disattenuated,
-        "mean_q3": dependence.mean,
-    }
-    facts |= {name: Fact(value) for name, value in told.items()}
-    facts["ability_sd"] = Fact(sd, se=float(calibration.groups["sd_se"].iloc[0]))
-    tables |= {
-        "steps": calibration.steps,
-        "curves": trace_items(curves, grid=grid),
-        "points": group_answers(credit, curves, mean=mean, sd=sd),
-        "precision": describe_precision(curves, grid=grid),
-        "density": NO_TABLE if isinstance(wright.persons, Withheld) else wright.persons,
-        "dependence": dependence.pairs[dependence.pairs["q3_above_mean"] > Q3_OFFSET].head(50),
-        "loadings": contrasts.loadings,
-    }
-    return items
-
-
 def _review_key(sheet: FormSheet, tables: dict[str, pd.DataFrame], limits: Any) -> pd.DataFrame:
     if sheet.key is None:
-        tables |= {"options": NO_TABLE, "traces": NO_TABLE}
+        tables |= {"options": pd.DataFrame(columns=OPTION_COLUMNS), "traces": pd.DataFrame(columns=TRACE_COLUMNS)}
         return pd.DataFrame({"item_id": [], "reason": [], "option": [], "difference": [], "se": []}).astype(
             {"item_id": "str", "reason": "str", "option": "str", "difference": float, "se": float}
         )
@@ -354,21 +240,9 @@ def stack_tables(reviews: Iterable[tuple[Mapping[str, str], FormReview]]) -> dic
     """Return every table of several reviews one below the other, each row with its form's place (form, wave …)."""
     found: dict[str, list[pd.DataFrame]] = {}
     for place, review in reviews:
-        for name, frame in {**review.tables, "facts": _list_facts(review.facts)}.items():
+        for name, frame in {**review.tables, "facts": stack_facts(review.facts)}.items():
             found.setdefault(name, []).append(frame.assign(**place))
     return {
         name: pd.concat([one for one in parts if len(one)] or parts[:1], ignore_index=True)
         for name, parts in found.items()
     }
-
-
-def _list_facts(facts: Mapping[str, Fact]) -> pd.DataFrame:
-    """Return facts as rows: name, value, low, high, se, and in both languages why there is no value."""
-    rows = []
-    for name, fact in facts.items():
-        gone = isinstance(fact.value, Withheld)
-        row: dict[str, Any] = {"name": name, "value": None if gone else fact.value}
-        row |= {"low": fact.low, "high": fact.high, "se": fact.se, "reason_id": None, "reason_en": None}
-        rows.append(row | ({"reason_id": fact.value.reason.id, "reason_en": fact.value.reason.en} if gone else {}))  # type: ignore[union-attr]
-    numbers = dict.fromkeys(("value", "low", "high", "se"), "float64")
-    return pd.DataFrame(rows).astype(numbers | {"reason_id": "str", "reason_en": "str"})

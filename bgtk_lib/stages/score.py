@@ -167,6 +167,7 @@ def _list_sides(workspace: Workspace, sittings: pd.DataFrame) -> dict[tuple[str,
     decisions = read_item_decisions(workspace)
     dif = workspace.read_derived("dif") if workspace.has_derived("dif") else pd.DataFrame({"form": [], "wave": []})
     large = dif[dif["dif_class"] == "C"] if "dif_class" in dif else dif
+    districts = sittings.set_index("session_id")["district"]
     found = {}
     for place, sheet in lay_sheets(workspace, sittings):
         fresh = workspace.stage_folder("review") / "calibrations" / place.file
@@ -180,6 +181,7 @@ def _list_sides(workspace: Workspace, sittings: pd.DataFrame) -> dict[tuple[str,
             fingerprint=fingerprint_calibration(calibration) if calibration else "",
             register=sheet.register,
             large_dif=large[(large["form"] == place.form) & (large["wave"] == place.wave)],
+            exposed=districts.reindex(sheet.credit.index).isin(workspace.rules.exposed_districts),
         )
     return found
 

@@ -14,11 +14,13 @@ from bgtk_lib.instrument.gates import judge_anchor_fairness
 from bgtk_lib.instrument.irt.abilities import estimate_wle
 from bgtk_lib.instrument.irt.calibrate import Calibration
 from bgtk_lib.instrument.irt.curves import Curves
+from bgtk_lib.instrument.review import calibrate
 from bgtk_lib.linking.anchors import LinkRules
 from bgtk_lib.linking.compare import Comparison, compare_forms, judge_reuse
 from bgtk_lib.linking.conversion import Scale as Points
 from bgtk_lib.linking.conversion import convert_scores
 from bgtk_lib.linking.gates import judge_linked
+from bgtk_lib.linking.groups import GROUP_COLUMNS, compare_groups
 from bgtk_lib.linking.link import Link, link_forms
 from bgtk_lib.linking.record import fingerprint_link
 from bgtk_lib.scoring.plausible import PlausibleValues, draw_plausible_values
@@ -51,6 +53,8 @@ class FormAnswers:
         item_id, item_version, position, framework.
     large_dif : DataFrame
         As the review found it.
+    exposed : Series
+        Of the same persons: whether they are of a district that may have known the items; null where not known.
     """
 
     form: str
@@ -59,6 +63,7 @@ class FormAnswers:
     fingerprint: str
     register: pd.DataFrame
     large_dif: pd.DataFrame
+    exposed: pd.Series[Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -224,6 +229,7 @@ def _list_tables(
     tables = {"links": pd.DataFrame([_describe_link(pre, post, link=link, scale=scale)])}
     if isinstance(link, Link):
         tables["anchors"] = link.anchors
+        tables["drift_groups"] = _compare_exposure(pre, post, items=link.anchors["item_id"].tolist())
     if isinstance(link, Link) and scale and link.design == "common_item" and pre.calibration and post.calibration:
         tables["conversion"] = convert_scores(
             pre.calibration.curves, post.calibration.curves, link=link, scale=Points(mean=scale.mean, sd=scale.sd)
@@ -241,6 +247,19 @@ def _list_tables(
             columns=["grouping", "level", "state"],
         ).astype("str")
     return tables
+
+
+def _compare_exposure(pre: FormAnswers, post: FormAnswers, *, items: list[str]) -> pd.DataFrame:
+    """Return how items drifted in exposed districts and elsewhere; nothing where either group is too small to calibrate."""
+    sides = []
+    for exposed in (True, False):
+        for side in (pre, post):
+            chosen = side.credit[(side.exposed == exposed).to_numpy(dtype=bool)]
+            found = calibrate(chosen, model=side.calibration.model if side.calibration else "none")
+            if isinstance(found, Withheld):
+                return pd.DataFrame(columns=GROUP_COLUMNS)
+            sides.append(found)
+    return compare_groups((sides[0], sides[1]), (sides[2], sides[3]), items=items)
 
 
 def _place_draws(plausible: PlausibleValues, scale: Scale, wave_pre: str, wave_post: str) -> pd.DataFrame:

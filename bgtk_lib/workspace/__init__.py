@@ -231,6 +231,8 @@ def _check_names(declared: WorkspaceDeclaration) -> None:
     for wave, entry in declared.waves.items():
         if entry.window and entry.window[0] > entry.window[1]:
             raise ParameterError(say("wave.window_reversed", wave=wave))
+    for code in declared.rules.exposed_districts:
+        require_known(code, code_list("districts"), what="rules.exposed_districts")
     if declared.rules.cluster == "none" and not declared.rules.cluster_reason:
         raise ParameterError(say("rules.cluster_reason"))
 

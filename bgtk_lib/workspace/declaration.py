@@ -95,6 +95,7 @@ class Rules(Declared):
     item_profile: Literal["longgar", "baku", "ketat"] = "baku"
     dif_groups: list[Grouping] = ["sex", "jenjang", "status", "device", "group"]
     link_method: LinkMethod = "mean_mean"
+    exposed_districts: list[str] = []
     anchors_wanted: Annotated[int, Field(ge=10, le=40)] = 20
     plausible_values: Annotated[int, Field(ge=5, le=20)] = 10
     conditioning: list[Grouping] = ["district", "jenjang", "sex", "programmes"]

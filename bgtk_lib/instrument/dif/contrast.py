@@ -51,7 +51,7 @@ def compare_by_rules(contrast: Contrast) -> tuple[pd.DataFrame, pd.DataFrame, pd
     matching : DataFrame
         One row a family of methods; none where no item could be tested.
     profiles : DataFrame
-        Two rows an item of class B or C (or of infinite effect) and band of scores.
+        Two rows an item of class B or C and band of scores.
     """
     rows = _list_rows(contrast)
     tested = rows["note"].isna()
@@ -75,8 +75,7 @@ def compare_by_rules(contrast: Contrast) -> tuple[pd.DataFrame, pd.DataFrame, pd
         }
         for family, result in results.items()
     )
-    large = items["dif_class"].isin(["B", "C"]) | (items["note"] == "unbounded")
-    flagged = items.loc[large, "item"].drop_duplicates().sort_values()
+    flagged = items.loc[items["dif_class"].isin(["B", "C"]), "item"].drop_duplicates().sort_values()
     profiles = [
         profile_item(
             contrast.points, contrast.focal, results["mantel"].anchors, item, fewest=contrast.rules.min_cell

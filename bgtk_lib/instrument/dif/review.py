@@ -66,8 +66,8 @@ class DifReview:
         `GROUP_COLUMNS`: persons of each group, and how many of them took the whole matching score, so that they could
         be compared. `note`: ``missing`` (those without a group), ``alone`` (nobody to compare with), else null.
     profiles : DataFrame
-        `PROFILE_COLUMNS`, for items of class B or C (or infinite effect) by any method: mean credit of either `side`
-        (``focal``, ``reference``) in bands of the Mantel family's matching score; see `profile_item`.
+        `PROFILE_COLUMNS`, for items of class B or C by any method: mean credit of either `side` (``focal``,
+        ``reference``) in bands of the Mantel family's matching score; see `profile_item`.
 
     Notes
     -----

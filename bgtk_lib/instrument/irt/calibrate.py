@@ -49,7 +49,8 @@ class Calibration:
         `item_id`, `step`, `d`, `d_se`, `b`, `b_se`.
     groups : DataFrame
         `group`, `n`, `mean`, `mean_se`, `sd`, `sd_se`, `note`; errors are null where the value is set, not estimated.
-        `note`: ``no_spread`` where the likelihood is highest with no spread of ability at all, else null.
+        `note`: ``no_spread`` (the likelihood is highest with no spread of ability at all), ``runaway_spread`` (it rises
+        with the spread without end; the calibration has not converged), else null.
     covariance : DataFrame
         Of the free parameters ``a:ITEM``, ``d1:ITEM`` …, ``mean:GROUP``, ``sd:GROUP``; null where not determined, and
         throughout with ``Settings(errors="none")``.

@@ -16,10 +16,9 @@ from bgtk_lib.instrument.irt.mstep import maximise
 from bgtk_lib.instrument.irt.parameters import LEAST_SPREAD, Flags, Free, Parameters, is_possible
 from bgtk_lib.instrument.irt.tables import tabulate
 
-MOST_GRIDS = 8  # times the points are laid; where the spread has no finite maximum they never reach far enough
 MOST_NEWTON = 5
 EM_FACTOR = 10  # an EM step is that much shorter than the way still to go, at least
-RUNAWAY = 50.0  # logits: the chance goes from 5 to 95 % over an eighth of a standard deviation, a mere step
+RUNAWAY = 50.0  # of a slope or a spread, logits: a slope beyond is a mere step, over an eighth of a standard deviation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,7 @@ class Settings:
     loglik_tolerance : float
         The same for the log-likelihood.
     most_steps : int
-        E-steps before giving up; the result then says `converged=False`.
+        E-steps before EM gives up; if Newton's steps do not arrive either, the result says `converged=False`.
     errors : {"observed", "none"}
         Standard errors from the observed information, or none: then Newton's steps are left out as well.
     threads : int
@@ -49,7 +48,7 @@ class Settings:
     reach: float = 6.0
     tolerance: float = 1e-4
     loglik_tolerance: float = 1e-3
-    most_steps: int = 2000
+    most_steps: int = 500
     errors: Literal["observed", "none"] = "observed"
     threads: int = 2
 
@@ -81,7 +80,7 @@ class Top:
 
 def find_top(work: Work, start: Parameters, settings: Settings) -> Top:
     """Maximise the marginal likelihood; a slope without a finite maximum is stopped where it is a mere step."""
-    points, n_steps, n_grids = lay_points(settings.n_points, settings.reach), 0, 1
+    points, n_steps = lay_points(settings.n_points, settings.reach), 0
     while True:
         top = climb(work, start, points, settings)
         n_steps += top.n_steps
@@ -91,9 +90,9 @@ def find_top(work: Work, start: Parameters, settings: Settings) -> Top:
             continue
         information = find_highest_information(work, start, points)
         wider = widen_points(points, start.means, start.sds, information=information)
-        if wider is points or n_grids == MOST_GRIDS:
+        if wider is points or start.sds.max() > RUNAWAY:
             break
-        points, n_grids = wider, n_grids + 1
+        points = wider
     top = replace(top, n_steps=n_steps, converged=top.converged and wider is points)
     return top if settings.errors == "none" else finish(work, top, points, settings)
 
@@ -162,7 +161,8 @@ def finish(work: Work, top: Top, points: Floats, settings: Settings) -> Top:
             converged = converged and float(hill.gradient @ step) / 2 < settings.loglik_tolerance
             break
         values, loglik = moved, reached
-        if converged := bool(np.abs(step).max(initial=0) < settings.tolerance):
+        converged = bool(np.abs(step).max(initial=0) < settings.tolerance) and values.sds.max() <= RUNAWAY
+        if converged:
             break
     return Top(
         reached=values,

@@ -87,10 +87,16 @@ def describe_groups(values: Parameters, free: Free, covariance: Floats, *, block
             "mean_se": errors[:, 0],
             "sd": values.sds,
             "sd_se": errors[:, 1],
-            "note": pd.Series(["no_spread" if sd <= LEAST_SPREAD else None for sd in values.sds], dtype="str"),
+            "note": pd.Series([_remark_spread(sd) for sd in values.sds], dtype="str"),
         },
         columns=GROUP_COLUMNS,
     )
+
+
+def _remark_spread(sd: float) -> str | None:
+    if sd <= LEAST_SPREAD:
+        return "no_spread"
+    return "runaway_spread" if sd > RUNAWAY else None
 
 
 def take_errors(covariance: Floats, places: Places) -> Floats:

@@ -40,8 +40,8 @@ def widen_points(points: Floats, means: Floats, sds: Floats, *, information: flo
     >>> widen_points(points, np.array([0.0]), np.array([1.0]), information=10.0) is points
     True
     >>> wider = widen_points(points, np.array([0.0]), np.array([1.4]), information=10.0)
-    >>> len(wider), round(wider[0], 6), round(wider[-1], 6)
-    (85, -8.4, 8.4)
+    >>> len(wider), wider[[0, -1]].round(6).tolist()
+    (85, [-8.4, 8.4])
     """
     spacing = points[1] - points[0]
     finest = FINENESS / np.sqrt(information + 1 / sds.min() ** 2)

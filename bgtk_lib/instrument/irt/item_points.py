@@ -100,15 +100,17 @@ def group_answers(credit: pd.DataFrame, curves: Curves, *, mean: float, sd: floa
 
 
 def _foretell(codes: NDArray[np.int64], curves: Curves, *, mean: float, sd: float) -> tuple[Floats, Floats]:
-    """Return ability and expected credit on each item from the person's other items, persons × items."""
+    """Return ability and expected credit on each item from the person's other items, persons × items.
+
+    Where an item was not presented (category −1) what is returned means nothing.
+    """
     grid = place_grid(curves, mean=mean, sd=sd)
     logs, credit = log_chances(curves, grid), curves.expected_credit(grid)
     theta, expected = np.empty(codes.shape), np.empty(codes.shape)
     for rows in chunk_rows(np.arange(len(codes))):
         whole = weigh_grid(codes[rows], curves, grid=grid, mean=mean, sd=sd)
         for at in range(codes.shape[1]):
-            own = np.where(codes[rows, at, None] >= 0, logs[at, np.maximum(codes[rows, at], 0)], 0)
-            weights = softmax(whole - own, axis=1)
+            weights = softmax(whole - logs[at, codes[rows, at]], axis=1)
             theta[rows, at], expected[rows, at] = weights @ grid, weights @ credit[at]
     return theta, expected
 

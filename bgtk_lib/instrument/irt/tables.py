@@ -40,6 +40,7 @@ def tabulate(values: Parameters, points: Floats) -> Tables:
     logs = _tabulate_logs(values.curves, points)
     used = ~np.isnan(np.pad(values.curves.intercepts, ((0, 0), (1, 0))))[:, :, None]
     density = -0.5 * ((points - values.means[:, None]) / values.sds[:, None]) ** 2
+    density -= density.max(axis=1, keepdims=True)
     return Tables(
         values=values,
         points=points,
