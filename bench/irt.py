@@ -207,9 +207,9 @@ def measure_estep(case: str, repeats: int = 15) -> dict[str, float]:
     from bgtk_lib.instrument.irt.threads import share_rows
 
     answers = draw(case)
-    blocks = Blocks.from_frame(pd.DataFrame(answers.astype(float)))
+    blocks = Blocks.from_frame(pd.DataFrame(np.where(answers < 0, np.nan, answers)))
     start, free = set_start({"forms": "2pl"}.get(case, case), blocks, None)
-    width = int(start.curves.highest.sum())
+    width = int((answers[0] >= 0).sum() * start.curves.highest.max())
     rng = np.random.default_rng(1)
     block = rng.random((CHUNK, width))
     logs = rng.random((width, 61)) - 3

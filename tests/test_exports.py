@@ -19,7 +19,7 @@ from bgtk_lib import cli
 from bgtk_lib.errors import ParameterError, StageError
 from bgtk_lib.exports.anonymity import FEWEST_ALIKE, count_smallest, draw_ids, find_rare, keep_facts
 from bgtk_lib.exports.crosscheck import export_crosscheck, read_script
-from bgtk_lib.exports.irw import export_irw
+from bgtk_lib.exports.irw import FACTS, _keep_covariates, export_irw
 from bgtk_lib.exports.request import Terms, request_export, state_terms, write_slug
 from bgtk_lib.findings import Gate, Withheld
 from bgtk_lib.stages import run_stages
@@ -183,6 +183,12 @@ def test_what_the_file_tells_in_any_case_counts():
     assert keep_facts(persons, ["sex"]).names == ("sex",)
     kept = keep_facts(persons, ["sex"], always=["waves"])
     assert (kept.names, kept.smallest) == ((), 29)
+
+
+def test_a_warehouse_table_counts_the_waves_among_the_facts():
+    facts = {"sex": ["P"] * 9 + ["L"] * 20 + ["P"] * 30, "waves": ["1,2"] * 29 + ["1"] * 30, "device": "phone"}
+    persons = pd.DataFrame(facts).reindex(columns=[*FACTS, "waves"])
+    assert dict(_keep_covariates(persons, one_wave=False).dropped) == {"sex": "rare", "device": "of_a_sitting"}
 
 
 def test_a_gap_is_a_value_like_any_other():
@@ -554,7 +560,7 @@ def test_r_sees_wrong_numbers(pack, tmp_path):
 
 def test_the_command_writes_and_tells_what_it_left_out(office, tmp_path):
     words = ["export", "irw", "--form", "F-1", "--workspace", office.root, *GROUND]
-    code, out, err = run(*words, "--to", tmp_path / "out")
+    code, out, err = run(*words, "--wave", "pre", "post", "--to", tmp_path / "out")
     assert (code, err) == (0, "")
     assert "540" in out
     assert "group" in out
@@ -568,13 +574,12 @@ def test_the_command_writes_and_tells_what_it_left_out(office, tmp_path):
 
 
 def test_without_a_folder_it_lies_where_git_does_not_look(office):
-    code, out, _ = run(
-        "export", "crosscheck", "--form", "F-1", "--wave", "pre", "post", "--workspace", office.root, *GROUND
-    )
+    code, out, _ = run("export", "crosscheck", "--form", "F-1", "--wave", "pre", "--workspace", office.root, *GROUND)
     assert code == 0
-    folder = office.root / "data" / "exports" / "crosscheck-f_1-pre-post"
+    folder = office.root / "data" / "exports" / "crosscheck-f_1-pre"
     assert str(folder) in out
-    assert (folder / "check.R").is_file()
+    for name in ("answers", "items", "steps", "facts", "dif", "models"):
+        assert set(pd.read_csv(folder / f"{name}.csv")["wave"]) == {"pre"}, name
     shutil.rmtree(folder.parent)
 
 

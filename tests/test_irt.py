@@ -17,7 +17,7 @@ from bgtk_lib.instrument.irt.calibrate import fit_items
 from bgtk_lib.instrument.irt.curves import Curves
 from bgtk_lib.instrument.irt.design import set_start
 from bgtk_lib.instrument.irt.em import Settings
-from bgtk_lib.instrument.irt.estep import prepare
+from bgtk_lib.instrument.irt.estep import prepare, weigh_points
 from bgtk_lib.instrument.irt.grid import lay_points
 from bgtk_lib.instrument.irt.information import observe
 from bgtk_lib.instrument.irt.tables import tabulate
@@ -361,6 +361,19 @@ def test_groups_are_found_on_one_scale(rng):
     assert all(cell.complete and len(cell.columns) == 12 for cell in blocks.cells)
 
 
+def test_a_small_spread_is_found(rng):
+    curves = Curves(
+        item_ids=tuple(f"b{j}" for j in range(20)),
+        slopes=np.ones(20),
+        intercepts=np.linspace(-2, 2, 20)[:, None],
+        graded=np.zeros(20, dtype=bool),
+    )
+    chances = curves.probabilities(rng.normal(0, 0.3, 4000))[:, 1].T
+    credit = pd.DataFrame((rng.random(chances.shape) < chances).astype(float), columns=list(curves.item_ids))
+    row = fit_items(credit, model="rasch").groups.iloc[0]
+    assert abs(row["sd"] - 0.3) < 4 * row["sd_se"] < 0.1
+
+
 def test_a_wrong_key_comes_out_negative(rng):
     credit, _ = draw_credit(rng, n=1000, n_items=10)
     before = fit_items(credit, model="2pl").items
@@ -466,6 +479,26 @@ def test_a_spoiled_item_is_left_out_with_a_note(rng, model, column, note):
     assert found.items.loc[4, ["highest", "a", "a_se", "b", "b_se"]].isna().all()
     assert found.curves.item_ids == ("b1", "b2", "b3", "b4")
     assert found.loglik == pytest.approx(without.loglik, abs=1e-6)
+
+
+def test_persons_left_without_an_answer_do_not_count(rng):
+    """Who was presented only the item that everybody solved says nothing."""
+    credit, _ = draw_credit(rng, n=200, n_items=4)
+    more = pd.concat([credit.assign(b5=1.0), pd.DataFrame({"b5": [1.0] * 50})], ignore_index=True)
+    more.iloc[:30, 0] = np.nan
+    found = fit_items(more, model="2pl")
+    assert found.n_persons == found.groups["n"][0] == 200
+    assert found.items["n"].tolist() == [170, 200, 200, 200, 250]
+    assert found.items["note"].fillna("").tolist()[-1] == "all_right"
+
+
+def test_likelihoods_too_small_for_a_float_are_weighed(rng):
+    logs = rng.normal(size=(5, 61)) * 3 - 2000
+    posterior, loglik = weigh_points(logs.copy())
+    assert posterior.sum(axis=1) == pytest.approx(np.ones(5))
+    moved, higher = weigh_points(logs + 2000)
+    assert posterior == pytest.approx(moved)
+    assert loglik == pytest.approx(higher - 5 * 2000)
 
 
 def test_an_item_of_two_persons_does_not_stop_the_rest(rng):

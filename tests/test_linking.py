@@ -27,7 +27,6 @@ from bgtk_lib.linking.anchors import (
 )
 from bgtk_lib.linking.compare import compare_forms
 from bgtk_lib.linking.constants import Points, estimate_constants, find_constants, list_parameters, locate
-from bgtk_lib.linking.conversion import CONVERSION_COLUMNS, Scale, convert_scores
 from bgtk_lib.linking.gates import cross_forms, judge_linked, judge_pooling
 from bgtk_lib.linking.groups import GROUP_COLUMNS, STEP_COLUMNS, compare_groups, compare_steps
 from bgtk_lib.linking.joint import calibrate_together, fix_anchors
@@ -35,6 +34,8 @@ from bgtk_lib.linking.link import ANCHOR_COLUMNS, link_forms, link_scores
 from bgtk_lib.linking.persons import link_persons
 from bgtk_lib.linking.quality import compare_spread
 from bgtk_lib.linking.record import fingerprint_link, read_link, write_link
+from bgtk_lib.scoring.conversion import CONVERSION_COLUMNS, convert_scores
+from bgtk_lib.scoring.scale import Scale
 from bgtk_lib.words import sentences
 
 SHARED = Path(os.environ.get("BGTK_SHARED", Path(__file__).parents[2] / "shared"))
@@ -817,13 +818,16 @@ def test_equivalent_groups_need_a_recorded_decision(rng):
     assert isinstance(link_scores([1.0], [2.0], forms=("F1", "F2"), design="common_person", decisions=[]), Withheld)
 
 
+LOGITS = Scale(mean=0.0, sd=1.0, assessment="MAT", fingerprint="")
+
+
 # ------------------------------------------------------------------ conversion
 
 
 def test_a_form_linked_to_itself_converts_to_itself(rng):
     pre = make_calibration(make_curves(rng.normal(size=12)), n=1000)
     link = link_forms(pre, pre, forms=("F1", "F2"))
-    table = convert_scores(pre.curves, pre.curves, link=link, scale=Scale())
+    table = convert_scores(pre.curves, pre.curves, link=link, scale=LOGITS)
     assert list(table.columns) == CONVERSION_COLUMNS
     assert table["raw_pre"].tolist() == pytest.approx(list(range(13)), abs=1e-9)
     inner = table.iloc[1:-1]
@@ -844,7 +848,9 @@ def test_conversion_by_hand():
         make_calibration(make_curves([1.0] * 4, names=names)),
     )
     link = replace(link_forms(pre, post, forms=("F1", "F2")), shift=-1.0)
-    table = convert_scores(pre.curves, post.curves, link=link, scale=Scale(mean=0.5, sd=2.0))
+    table = convert_scores(
+        pre.curves, post.curves, link=link, scale=Scale(mean=0.5, sd=2.0, assessment="MAT", fingerprint="")
+    )
     middle = table.iloc[2]
     assert middle["theta"] == pytest.approx(0.0, abs=1e-9)
     assert middle["raw_pre"] == pytest.approx(4 / (1 + np.e))
@@ -858,7 +864,7 @@ def test_conversion_of_polytomous_forms_rises(kind, rng):
     b = [np.sort(rng.normal(size=3)) for _ in range(6)]
     pre = make_calibration(make_curves(b, np.exp(0.2 * rng.normal(size=6)), kind=kind), model=kind)
     link = link_forms(pre, pre, forms=("F1", "F2"))
-    table = convert_scores(pre.curves, pre.curves, link=link, scale=Scale())
+    table = convert_scores(pre.curves, pre.curves, link=link, scale=LOGITS)
     assert len(table) == 19
     inner = table.iloc[1:-1]
     theta = inner["theta"].to_numpy()
@@ -877,14 +883,14 @@ def test_a_score_without_ability_says_so():
     link = replace(make_link(3), slope=1.0, shift=0.0)
     pre = make_calibration(make_curves([0.0, 1.0, 2.0], names=names))
     link = replace(link, made_for=("", link_forms(pre, pre, forms=("a", "b")).made_for[1]))
-    good = convert_scores(curves, pre.curves, link=link, scale=Scale())
+    good = convert_scores(curves, pre.curves, link=link, scale=LOGITS)
     assert good["note"].isna().tolist() == [False, True, True, False]
     with pytest.raises(LinkageError):
-        convert_scores(pre.curves, curves, link=link, scale=Scale())
+        convert_scores(pre.curves, curves, link=link, scale=LOGITS)
 
 
 def test_scale_of_errors():
-    assert Scale(sd=1.25).spread(np.array([0.05])) == pytest.approx([4.0])
+    assert 0.05 * Scale(mean=0.0, sd=1.25, assessment="MAT", fingerprint="").points_per_unit == pytest.approx(4.0)
 
 
 # ------------------------------------------------------------------ the record

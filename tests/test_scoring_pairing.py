@@ -12,10 +12,9 @@ from bgtk_lib.change.gates import judge_interval, judge_retention
 from bgtk_lib.change.leavers import LeaverGap
 from bgtk_lib.errors import LinkageError, ParameterError
 from bgtk_lib.findings import Withheld
-from bgtk_lib.instrument.classical import ItemReview
 from bgtk_lib.linking.compare import Comparison, compare_forms, judge_link, judge_reuse, read_decisions
 from bgtk_lib.pairing import Linked, pair_waves
-from bgtk_lib.scoring.points import SCORE_COLUMNS, give_credit, judge_key, score_form, score_totals
+from bgtk_lib.scoring.points import SCORE_COLUMNS, give_credit, score_form, score_totals
 from bgtk_lib.words import plain
 from bgtk_lib.workspace.declaration import Form
 
@@ -92,8 +91,8 @@ def test_an_item_without_a_key_scores_nobody():
         assert scored.scores.empty
         assert list(scored.scores.columns) == SCORE_COLUMNS
         assert scored.unscorable.to_dict("list") == {"session_id": ["s1", "s2"], "reason": ["no_key", "no_key"]}
-        assert isinstance(scored.review, Withheld)
-        assert "F1" in scored.review.reason.en
+        assert isinstance(scored.unreviewed, Withheld)
+        assert "F1" in scored.unreviewed.reason.en
 
 
 def test_keys_of_other_forms_change_nothing():
@@ -123,7 +122,7 @@ def test_totals():
     assert list(scored.scores.columns) == SCORE_COLUMNS
     assert scored.scores["score_pct"].iloc[0] == 75
     assert pd.isna(scored.scores["score_pct"].iloc[1]), "without a maximum there is no percentage"
-    assert isinstance(scored.review, Withheld)
+    assert isinstance(scored.unreviewed, Withheld)
 
 
 LETTERS = st.sampled_from(["A", "B", "C", "D", "X", "-"])
@@ -147,61 +146,8 @@ def test_scores_do_not_depend_on_the_order_of_rows(rows, order):
     assert len(one.scores) + len(one.unscorable) == len(rows)
 
 
-# ------------------------------------------------------------------ D12 and I01
-
-
-def review_of(correlations, *, n=200, high=0.5):
-    items = pd.DataFrame({"item_id": [f"i{k}" for k in range(len(correlations))], "item_rest_r": correlations, "n": n})
-    items = items.assign(r_high=[high if r is None or r > 0 else 0.2 for r in correlations])
-    return ItemReview(
-        items=items, alpha=0.8, alpha_low=0.7, alpha_high=0.9, n_persons=n, n_incomplete=0, n_items=len(items)
-    )
-
-
 def states_of(gates):
     return {gate.code: gate.state for gate in gates}
-
-
-@pytest.mark.parametrize(
-    ("negative", "n", "state"),
-    [
-        (0, 200, "OK"),
-        (1, 200, "WARN"),
-        (2, 200, "WARN"),
-        (3, 200, "STOP"),
-        (6, 99, "WARN"),
-        (7, 99, "STOP"),
-        (3, 100, "STOP"),
-        (0, 30, "OK"),
-        (20, 29, "UNKNOWN"),
-    ],
-)
-def test_share_of_negative_items_that_stops(negative, n, state):
-    """Of 20 items: 2 are the 10 % that is still allowed; below 100 persons 6 are the 30 %; below 30 nothing is said."""
-    review = review_of([-0.05] * negative + [0.3] * (20 - negative), n=n)
-    assert states_of(judge_key(review, {"form": "F1"}))["D12"] == state
-
-
-def test_an_item_at_zero_counts_as_negative_and_one_unknown_does_not_count():
-    assert states_of(judge_key(review_of([0.0] + [0.3] * 19), {}))["D12"] == "WARN"
-    assert states_of(judge_key(review_of([-0.1, -0.1] + [0.3] * 18 + [None] * 20), {}))["D12"] == "WARN"
-    assert states_of(judge_key(review_of([None, None]), {}))["D12"] == "UNKNOWN"
-
-
-@pytest.mark.parametrize(
-    ("high", "n", "state"), [(0.099, 200, "HOLD"), (0.10, 200, "OK"), (0.099, 100, "HOLD"), (0.099, 99, "OK")]
-)
-def test_an_item_is_surely_poor_when_the_upper_bound_is_below_a_tenth(high, n, state):
-    review = review_of([0.3] * 19 + [0.01], n=n)
-    review.items.loc[19, "r_high"] = high
-    gates = judge_key(review, {"form": "F1"})
-    assert states_of(gates)["I01"] == state
-    assert ("i19" in gates[-1].message.en) == (state == "HOLD"), "the item is named so that somebody can review it"
-
-
-def test_what_cannot_be_reviewed_is_unknown():
-    gates = judge_key(Withheld(plain("totals only")), {"form": "F1"})
-    assert states_of(gates) == {"D12": "UNKNOWN"}
 
 
 # ------------------------------------------------------------------ pairs

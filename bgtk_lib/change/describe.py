@@ -233,6 +233,13 @@ def _within(frame: pd.DataFrame, scope: dict[str, list[str]]) -> pd.DataFrame:
     return frame
 
 
+def place_means(grid: pd.DataFrame, change: Change | Withheld) -> pd.DataFrame:
+    """Return densities with the means of the estimate: one draw, from which a curve is drawn, has means of its own."""
+    if isinstance(change, Withheld):
+        return grid
+    return grid.assign(mean=grid["wave"].map({"pre": change.mean_pre, "post": change.mean_post}).astype(float))
+
+
 def estimate_density(pairs: pd.DataFrame, *, tail: int, points: int = 61) -> pd.DataFrame:
     """Return smooth densities of the scores of both waves: no mark stands for a person, and no end shows one.
 

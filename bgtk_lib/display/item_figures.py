@@ -5,6 +5,8 @@ A mark is an item, an option or a group of at least `min_cell` persons, never a 
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,6 +15,8 @@ from bgtk_lib.display.canvas import ACCENT, ACCENT_PALE, ACCENT_SOFT, INK, MUTED
 from bgtk_lib.errors import Language
 from bgtk_lib.words import number, say
 
+ROOM_RIGHT = 0.85  # beyond this part of the axis a name stands left of its point
+LABEL = (0.11, 0.045)  # parts of the axes that a name takes
 MOST_LABELS = 12  # items named in a figure; more would lie on each other
 DASHES = ["solid", (0, (5, 2)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 3)), (0, (2, 2))]
 
@@ -39,11 +43,11 @@ def draw_item_map(frame: pd.DataFrame, ax: Axes, *, language: Language, limits: 
     sound, asks = frame[~frame["asks"]], frame[frame["asks"]]
     ax.plot(sound["share"], sound["item_rest_r"], "o", color=ACCENT_SOFT, markersize=5, zorder=2)
     ax.plot(asks["share"], asks["item_rest_r"], "D", color=ACCENT, markersize=6, zorder=3)
-    _name_points(ax, asks["share"], asks["item_rest_r"], asks["item_id"])
     settle(ax, sides=("bottom", "left"))
     ax.set_xlim(-0.02, 1.02)
     known = frame["item_rest_r"].dropna()
     ax.set_ylim(min(-0.05, float(known.min()) - 0.05), max(0.5, float(known.max()) + 0.05))
+    _name_points(ax, asks["share"], asks["item_rest_r"], shorten(frame["item_id"])[asks.index])
     ax.xaxis.set_major_formatter(lambda value, _: number(value, language, 1))
     ax.yaxis.set_major_formatter(lambda value, _: number(value, language, 1))
     ax.set_xlabel(say("instrument.axis.share").said(language))
@@ -94,17 +98,16 @@ def draw_item_curve(curve: pd.DataFrame, points: pd.DataFrame, ax: Axes, *, lang
     curve : DataFrame
         ``theta``, ``expected``.
     points : DataFrame
-        ``theta``, ``observed``, ``expected`` of each group.
+        ``theta``, ``observed`` of each group.
     ax : Axes
         ``start_figure(7)``.
     language : {"id", "en"}
         Language of the words.
     """
     ax.plot(curve["theta"], curve["expected"], color=ACCENT, linewidth=2.0)
-    ax.plot(points["theta"], points["expected"], color=MUTED, linewidth=1.0, linestyle=DASHES[1])
-    ax.plot(points["theta"], points["observed"], "o", color=INK, markersize=4.5)
+    ax.plot(points["theta"], points["observed"], "o", color=INK, markersize=4.5, clip_on=False)
     settle(ax, sides=("bottom", "left"))
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, np.ceil(max(curve["expected"].max(), points["observed"].max())))
     ax.margins(x=0)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(lambda value, _: number(value, language, 1))
@@ -130,8 +133,7 @@ def draw_wright_map(density: pd.DataFrame, steps: pd.DataFrame, ax: Axes, *, lan
     top = float(density["density"].max())
     ax.fill_between(density["theta"], density["density"] / top, color=ACCENT_PALE, linewidth=0)
     ax.plot(density["theta"], density["density"] / top, color=ACCENT, linewidth=1.6)
-    seen = density[density["density"] > 0.002 * top]["theta"]
-    low, high = float(seen.min()), float(seen.max())
+    low, high = find_ends(density)
     known = steps.dropna(subset=["b"])
     width = (high - low) / 24
     heaps: dict[int, int] = {}
@@ -141,30 +143,21 @@ def draw_wright_map(density: pd.DataFrame, steps: pd.DataFrame, ax: Axes, *, lan
         ax.plot(low + (heap + 0.5) * width, -0.06 - 0.075 * heaps[heap], "s", color=INK, markersize=3.6)
     ax.axhline(0, color=INK, linewidth=0.8)
     settle(ax)
-    ax.set_yticks([])
+    depth = 0.15 + 0.075 * max(heaps.values(), default=1)
+    names = [say(f"instrument.wright.{name}").said(language) for name in ("persons", "items")]
+    ax.set_yticks([0.5, -depth / 2], names, rotation=90, va="center")
+    ax.tick_params(axis="y", length=0)
     ax.set_xlim(low, high)
-    ax.set_ylim(-0.15 - 0.075 * max(heaps.values(), default=1), 1.08)
+    ax.set_ylim(-depth, 1.08)
     ax.xaxis.set_major_formatter(lambda value, _: number(value, language, 0))
-    ax.text(
-        0.01,
-        0.98,
-        say("instrument.wright.persons").said(language),
-        transform=ax.transAxes,
-        va="top",
-        fontsize=SMALL,
-        color=ACCENT,
-    )
-    ax.text(
-        0.01,
-        0.02,
-        say("instrument.wright.items").said(language),
-        transform=ax.transAxes,
-        va="bottom",
-        fontsize=SMALL,
-        color=INK,
-    )
     ax.set_xlabel(say("instrument.axis.theta").said(language))
     return ax
+
+
+def find_ends(density: pd.DataFrame) -> tuple[float, float]:
+    """Return from where to where persons are drawn."""
+    seen = density.loc[density["density"] > 0.002 * density["density"].max(), "theta"]
+    return float(seen.min()), float(seen.max())
 
 
 def draw_precision(frame: pd.DataFrame, density: pd.DataFrame, ax: Axes, *, language: Language) -> Axes:
@@ -270,8 +263,8 @@ def draw_drift(frame: pd.DataFrame, ax: Axes, *, language: Language, bounds: tup
             label=say(f"linking.state.{state}").said(language),
         )
     asks = frame[frame["state"].isin(["review", "dropped"])]
-    _name_points(ax, asks["b_pre"], asks["difference"], asks["item_id"])
     settle(ax, sides=("bottom", "left"))
+    _name_points(ax, asks["b_pre"], asks["difference"], shorten(frame["item_id"])[asks.index])
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(lambda value, _: number(value, language, 1))
     ax.set_xlabel(say("linking.axis.b_pre").said(language))
@@ -280,17 +273,39 @@ def draw_drift(frame: pd.DataFrame, ax: Axes, *, language: Language, bounds: tup
     return ax
 
 
+def shorten(items: pd.Series[str]) -> pd.Series[str]:
+    """Return items' codes without what all of them begin with: a label in a figure has room for little.
+
+    Examples
+    --------
+    >>> shorten(pd.Series(["SSL-1-007", "SSL-1-020"])).tolist(), shorten(pd.Series(["S1"])).tolist()
+    (['007', '020'], ['S1'])
+    """
+    codes = items.astype("str")
+    first, last = (codes.min(), codes.max()) if len(codes) > 1 else ("", "")  # what these share, all share
+    shared = first[: next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)]
+    return codes.str.slice(len(re.sub(r"[^\W_]*$", "", shared)))
+
+
 def _name_points(ax: Axes, x: pd.Series, y: pd.Series, names: pd.Series) -> None:
-    """Write the names of a few points beside them, the ones furthest out first."""
+    """Write the names of a few points beside them, the ones furthest out first: inside the axes, not on each other."""
     known = pd.DataFrame({"x": x, "y": y, "name": names}).dropna()
-    for row in (
-        known.assign(far=(known["y"] - known["y"].median()).abs()).nlargest(MOST_LABELS, "far").to_dict("records")
-    ):
+    far = known.assign(far=(known["y"] - known["y"].median()).abs()).nlargest(MOST_LABELS, "far")
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    taken: list[tuple[float, float]] = []
+    for row in far.sort_values("y").to_dict("records"):
+        across, up = (row["x"] - left) / (right - left), (row["y"] - bottom) / (top - bottom)
+        beyond = across > ROOM_RIGHT
+        middle = across + (-0.06 if beyond else 0.06)
+        touching = [other for at, other in taken if abs(at - middle) < LABEL[0] and abs(other - up) < LABEL[1]]
+        height = max([up, *(other + LABEL[1] for other in touching)])
+        taken.append((middle, height))
         ax.annotate(
             str(row["name"]),
             (row["x"], row["y"]),
-            xytext=(4, 3),
-            textcoords="offset points",
+            xytext=(across - 0.012 if beyond else across + 0.012, height + 0.008),
+            textcoords="axes fraction",
+            ha="right" if beyond else "left",
             fontsize=SMALL - 1,
             color=INK,
         )

@@ -10,9 +10,10 @@ import pandas as pd
 from bgtk_lib.disclosure import Released
 from bgtk_lib.display import item_figures as draw
 from bgtk_lib.display.canvas import draw_figure, start_figure
-from bgtk_lib.display.change import draw_numbers
 from bgtk_lib.display.context import Context
-from bgtk_lib.display.page import KeyFigure, Shown, draw_answer, draw_notice
+from bgtk_lib.display.facts import choose, draw_facts, draw_fingerprints
+from bgtk_lib.display.fairness import name_grouping
+from bgtk_lib.display.page import KeyFigure, Shown, draw_answer, draw_notice, draw_prose
 from bgtk_lib.display.table import Column, draw_table
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Withheld
@@ -23,6 +24,7 @@ NUMBERS = (
     "anchors.anchors", "anchors.kept", "link.slope", "link.shift", "link.linking_error", "link.linking_error_points",
     "link.r", "link.sd_ratio", "link.dropped_share", "link.all_shift", "link.all_error", "link.points_per_unit",
 )  # fmt: skip
+PLACES = {"mean": "number.0", "sd": "number.0", "reliability": "number.2"}
 
 
 def draw_verdict(released: Released, context: Context, *, links: pd.DataFrame) -> Sequence[Shown]:
@@ -41,7 +43,8 @@ def draw_verdict(released: Released, context: Context, *, links: pd.DataFrame) -
     if points:
         keys.append(KeyFigure(value=say("number.1", value=points.value), label=say("linking.key.error")))
     facts = {"pre": plain(str(row["form_pre"])), "post": plain(str(row["form_post"]))}
-    line = say(f"linking.answer.{verdict.value}", **facts)
+    same = row["form_pre"] == row["form_post"] and verdict.value != "not_yet"
+    line = say(f"linking.answer.{verdict.value}{'_same' if same else ''}", **facts)
     design = say(f"linking.design.{row['design']}", **facts)
     return [draw_answer(line, figures=keys, conditions=[design, *_list_reasons(row)], language=context.language)]
 
@@ -68,17 +71,17 @@ def draw_anchor_map(released: Released, context: Context) -> Sequence[Shown]:
     picture = draw_figure(
         canvas, title=say("linking.drift.title"), sentence=sentence, marks=context.marks, language=context.language
     )
+    order = frame["state"].map({"dropped": 0, "review": 1}).fillna(2)
     rows = frame.assign(state=[say(f"linking.state.{state}").said(context.language) for state in frame["state"]])
+    rows = rows.loc[order.sort_values(kind="stable").index]
     columns = [
-        Column("item_id", say("column.item")),
-        Column("framework", say("instrument.column.framework")),
+        Column("item_id", say("column.item"), "code"),
+        Column("difference", say("linking.column.difference"), "signed2"),
+        Column("z", say("linking.column.z"), "signed2"),
+        Column("state", say("linking.column.state")),
         Column("b_pre", say("linking.column.b_pre"), "decimal2"),
         Column("b_post", say("linking.column.b_post"), "decimal2"),
-        Column("difference", say("linking.column.difference"), "signed2"),
-        Column("difference_se", say("instrument.column.se"), "decimal2"),
-        Column("z", say("linking.column.z"), "signed2"),
-        Column("robust_z", say("linking.column.robust_z"), "signed2"),
-        Column("state", say("linking.column.state")),
+        Column("framework", say("instrument.column.framework")),
     ]
     if rows["framework"].isna().all():
         columns = [column for column in columns if column.name != "framework"]
@@ -94,8 +97,20 @@ def draw_anchor_map(released: Released, context: Context) -> Sequence[Shown]:
 
 def draw_link_numbers(released: Released, context: Context) -> Sequence[Shown]:
     """Draw the link's constants, its errors with and without the anchors dropped, and the facts about the anchors."""
-    chosen = Released(tuple(f for name in NUMBERS for f in released.figures if f.name == name))
-    return [draw_numbers(chosen, context, caption=say("linking.numbers.caption"))] if chosen.figures else []
+    return draw_facts(choose(released, NUMBERS), context, caption=say("linking.numbers.caption"))
+
+
+def draw_link_fingerprints(links: pd.DataFrame, context: Context) -> list[Shown]:
+    """Draw the fingerprints of the link and of both calibrations: what a decision names to hold them fast."""
+    if links.empty:
+        return []
+    row = links.iloc[0]
+    named = {name: row.get(name) for name in ("fingerprint", "calibration_pre", "calibration_post")}
+    pairs = [(say(f"linking.mark.{name}"), str(code)) for name, code in named.items() if pd.notna(code) and code]
+    return [
+        *draw_fingerprints(pairs, context),
+        *([draw_prose([say("linking.mark.how")], language=context.language)] if pairs else []),
+    ]
 
 
 def draw_groups_drift(released: Released, context: Context) -> Sequence[Shown]:
@@ -105,7 +120,7 @@ def draw_groups_drift(released: Released, context: Context) -> Sequence[Shown]:
         return [draw_notice("note", heading=say("linking.no_exposure"), body=[], language=context.language)]
     rows = frame.assign(state=[say(f"linking.gap.{state}").said(context.language) for state in frame["state"]])
     columns = [
-        Column("item_id", say("column.item")),
+        Column("item_id", say("column.item"), "code"),
         Column("exposed", say("linking.column.exposed"), "signed2"),
         Column("others", say("linking.column.others"), "signed2"),
         Column("gap", say("linking.column.gap"), "signed2"),
@@ -139,29 +154,30 @@ def draw_latent(released: Released, context: Context) -> Sequence[Shown]:
     frame = released.frame if released.frame is not None else pd.DataFrame()
     if frame.empty or "name" not in frame:
         return [draw_notice("note", heading=say("linking.no_scale"), body=[], language=context.language)]
-    places = {"mean": "number.0", "sd": "number.0", "reliability": "number.2", "correlation": "number.2"}
-    language = context.language
-    interval = [
-        say("number.interval2", low=row["low"], high=row["high"]).said(language) if pd.notna(row["low"]) else ""
-        for row in frame.to_dict("records")
-    ]
-    rows = frame.assign(
-        value=[
-            say(places[name], value=value).said(language)
-            for name, value in zip(frame["name"], frame["value"], strict=True)
-        ],
-        interval=interval,
-        name=[say(f"linking.latent.{name}").said(language) for name in frame["name"]],
-    )
+    waves = [str(context.parameters[name]) for name in ("wave_pre", "wave_post")]
+    rows = []
+    for name, place in PLACES.items():
+        found = {str(row["wave"]): row for row in frame[frame["name"] == name].to_dict("records")}
+        values = [say(place, value=found[wave]["value"]) if wave in found else None for wave in waves]
+        rows.append({"name": say(f"linking.latent.{name}"), "pre": values[0], "post": values[1]})
+    counts = frame[frame["name"] == "mean"].set_index("wave")["n"]
+    numbers = [say("count.exact", n=int(counts[wave])) if wave in counts else None for wave in waves]
+    rows.append({"name": say("linking.latent.n"), "pre": numbers[0], "post": numbers[1]})
     columns = [
         Column("name", say("column.what")),
-        Column("wave", say("linking.column.wave")),
-        Column("value", say("column.value")),
-        Column("interval", say("column.interval")),
-        Column("n", say("column.n"), "count"),
+        Column("pre", say("wave.pre")),
+        Column("post", say("wave.post")),
     ]
-    note = say("linking.latent.note")
-    return [draw_table(rows, columns=columns, caption=say("linking.latent.caption"), language=language, note=note)]
+    caption, note = say("linking.latent.caption"), say("linking.latent.note")
+    table = draw_table(pd.DataFrame(rows), columns=columns, caption=caption, language=context.language, note=note)
+    both = frame[frame["name"] == "correlation"].to_dict("records")
+    told = [
+        say("linking.latent.correlation", n=int(row["n"]), **{name: row[name] for name in ("value", "low", "high")})
+        if pd.notna(row["low"])
+        else say("linking.latent.correlation_alone", n=int(row["n"]), value=row["value"])
+        for row in both
+    ]
+    return [table, *([draw_prose(told, language=context.language)] if told else [])]
 
 
 def draw_conditioned(released: Released, context: Context) -> Sequence[Shown]:
@@ -173,19 +189,17 @@ def draw_conditioned(released: Released, context: Context) -> Sequence[Shown]:
     for grouping, rows in frame.groupby("grouping", sort=False):
         kept = rows.loc[rows["state"] == "kept", "level"].tolist()
         pooled = int((rows["state"] == "pooled").sum())
-        lines.append(draw_grouping(str(grouping), len(kept), pooled))
+        lines.append(_tell_grouping(str(grouping), len(kept), pooled))
     return [draw_notice("note", heading=say("linking.conditioned"), body=lines, language=context.language)]
 
 
-def draw_grouping(grouping: str, kept: int, pooled: int) -> Text:
+def _tell_grouping(grouping: str, kept: int, pooled: int) -> Text:
     """Return one line on a grouping: how many of its levels may be compared, and how many were put together."""
-    head, _, programme = grouping.partition(":")
-    name = (
-        say("instrument.grouping.programme", code=plain(programme)) if programme else say(f"instrument.grouping.{head}")
-    )
-    return say(
-        "linking.conditioned.line" if not pooled else "linking.conditioned.pooled",
-        grouping=name,
-        kept=kept,
-        pooled=pooled,
+    facts = {"grouping": name_grouping(grouping), "kept": kept}
+    if not kept:
+        return say("linking.conditioned.none", grouping=facts["grouping"])
+    return (
+        say("linking.conditioned.pooled", **facts, pooled=pooled)
+        if pooled
+        else say("linking.conditioned.line", **facts)
     )

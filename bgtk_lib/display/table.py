@@ -14,7 +14,7 @@ from bgtk_lib.errors import Language, Text
 from bgtk_lib.words import number, say
 
 ColumnKind = Literal[
-    "text", "count", "points", "percent", "decimal2", "decimal3", "p", "signed_points", "signed2", "interval"
+    "text", "code", "count", "points", "percent", "decimal2", "decimal3", "p", "signed_points", "signed2", "interval"
 ]
 PLACES: dict[str, int] = {
     "count": 0,
@@ -39,7 +39,7 @@ class Column:
     heading : Text
         What stands above it, with the unit.
     kind : str
-        How its values are written; ``percent`` takes 0 to 100.
+        How its values are written; ``percent`` takes 0 to 100, a ``code`` is never broken into lines.
     high : str or None
         For an interval, the column of its upper end.
     places : int or None
@@ -108,7 +108,7 @@ def write_value(value: Any, kind: ColumnKind, language: Language, places: int | 
         return value.said(language)
     if value is None or pd.isna(value):
         return ""
-    if kind == "text":
+    if kind in ("text", "code"):
         return str(value)
     if kind == "p":
         return "< " + number(0.001, language, 3) if value < 0.001 else number(value, language, 3)
@@ -139,7 +139,7 @@ def _draw_row(record: dict[str, Any], *, columns: Sequence[Column], language: La
     """Return one row; neighbouring empty cells of a withheld row become one cell that says why."""
     cells = [_write_cell(record, column, language) for column in columns]
     reason = escape(write_reason(record, language))
-    html = [f'<th scope="row">{escape(cells[0]) or "–"}</th>']
+    html = [f'<th scope="row"{_align(columns[0], 0)}>{escape(cells[0]) or "–"}</th>']
     place = 1
     while place < len(cells):
         end = place + 1
@@ -159,4 +159,6 @@ def _draw_row(record: dict[str, Any], *, columns: Sequence[Column], language: La
 
 
 def _align(column: Column, place: int) -> str:
+    if column.kind == "code":
+        return ' class="code"'
     return "" if column.kind == "text" or place == 0 else ' class="num"'

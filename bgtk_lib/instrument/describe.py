@@ -10,6 +10,7 @@ import pandas as pd
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Figure, Withheld
 from bgtk_lib.instrument.dif.rules import explain
+from bgtk_lib.instrument.model import Q3_OFFSET
 from bgtk_lib.instrument.options import SURE
 from bgtk_lib.words import say
 
@@ -17,7 +18,7 @@ from bgtk_lib.words import say
 REVIEWING = ("D07", "E08", "P07")
 REVIEW_TABLES = (
     "items", "steps", "facts", "flags", "options", "traces", "suspects", "curves", "points", "precision", "density",
-    "dependence", "loadings", "dif", "dif_profiles", "dif_groups", "panel", "panel_scales", "reliability",
+    "dependence", "loadings", "dif", "dif_profiles", "dif_groups", "panel", "panel_scales", "reliability", "model",
 )  # fmt: skip
 # Figure → column, with the columns of its interval; unit.
 ITEM_FIGURES: Mapping[str, tuple[str, str, str | None, str | None]] = {
@@ -42,8 +43,12 @@ NUMBERS_OF_ITEMS = (
     "difficulty", "difficulty_low", "difficulty_high", "sd", "item_rest_r", "r_low", "r_high", "uli", "alpha_if_deleted",
 )  # fmt: skip
 FACT_UNITS = {
-    "score_mean": "points", "score_sd": "points", "sem": "points", "loglik": "nats", "model_parameters": "parameters",
-    "ability_mean": "logit", "ability_sd": "logit", "targeting": "logit", "first_contrast": "items",
+    **dict.fromkeys(("score_mean", "score_sd", "sem"), "points"), "loglik": "nats", "model_parameters": "parameters",
+    **dict.fromkeys(("ability_mean", "ability_sd", "targeting"), "logit"), "separation": "ratio",
+    **dict.fromkeys(("alpha", "omega", "split_half", "separation_reliability"), "reliability"),
+    **dict.fromkeys(("marginal_reliability", "empirical_reliability"), "reliability"),
+    **dict.fromkeys(("first_contrast", "contrast_limit"), "items of variance"),
+    **dict.fromkeys(("contrast_correlation", "correlation_limit", "mean_q3", "q3_limit"), "r"),
 }  # fmt: skip
 DIF_METHODS = ("mantel_haenszel", "mantel")  # whose class stands for the item; logistic regression is shown beside
 NO_CORRELATION = ("empty", "too_few", "all_right", "all_wrong", "constant")
@@ -71,7 +76,7 @@ def list_items(items: pd.DataFrame, steps: pd.DataFrame, dif: pd.DataFrame) -> l
             for name in ("d", "d_se", *(() if single else ("b", "b_se"))):
                 label = name.replace("_se", f"{number}_se") if "_se" in name else f"{name}{number}"
                 if pd.notna(step[name]):
-                    figures.append(_figure(str(item), label, float(step[name]), "logit", n=int(counts[item])))
+                    figures.append(_figure(f"item.{item}.{label}", float(step[name]), "logit", n=int(counts[item])))
     return figures + list_dif(dif)
 
 
@@ -85,30 +90,46 @@ def _list_item(row: Mapping[str, Any]) -> list[Figure]:
         if value is None and name in ("point_biserial", "upper_lower") and row.get("note") in NO_CORRELATION:
             value = Withheld(say(f"instrument.note.{row['note']}"))
         if value is not None:
-            found.append(_figure(str(row["item_id"]), name, value, unit, n=int(row["n"]), **ends))
+            found.append(_figure(f"item.{row['item_id']}.{name}", value, unit, n=int(row["n"]), **ends))
     return found
 
 
 def list_dif(dif: pd.DataFrame) -> list[Figure]:
-    """Return the class of each item in each comparison of groups, and its size with interval; or why it was not tested."""
-    figures = []
+    """Return the class of each item in each comparison of groups, and its size with interval; or why it was not tested.
+
+    Groups that were compared on no item are one figure, `dif.<grouping>`, with the reason.
+    """
+    figures: list[Figure] = []
     rows = dif[dif["method"].isin(DIF_METHODS)] if "method" in dif else dif
-    contrasts = {str(name): one["focal"].nunique() for name, one in rows.groupby("grouping")} if len(rows) else {}
-    for row in rows.to_dict("records"):
-        where = {"focal": str(row["focal"])} if contrasts[row["grouping"]] > 1 else {}
-        n = 0 if pd.isna(row["n_focal"]) else int(row["n_focal"]) + int(row["n_reference"])
-        name = f"dif.{row['grouping']}"
-        if pd.isna(row["dif_class"]):
-            reason = explain("note", str(row["note"])) if pd.notna(row["note"]) else say("instrument.dif.untested")
-            figures.append(_figure(str(row["item_id"]), f"{name}.class", Withheld(reason), "class", n=n, where=where))
-            continue
-        figures.append(_figure(str(row["item_id"]), f"{name}.class", str(row["dif_class"]), "class", n=n, where=where))
+    for name, one in rows.groupby("grouping", sort=False) if len(rows) else ():
+        several = len(one["focal"].unique()) > 1
+        for focal, pairs in one.groupby("focal", sort=False):
+            where = {"focal": str(focal)} if several else {}
+            if pairs["dif_class"].isna().all() and len(pairs["note"].unique()) == 1:
+                figures.append(_leave_out(f"dif.{name}", pairs.iloc[0], where))
+                continue
+            for row in pairs.to_dict("records"):
+                figures += _list_one_dif(f"item.{row['item_id']}.dif.{name}", row, where)
+    return figures
+
+
+def _list_one_dif(name: str, row: Mapping[Any, Any], where: Mapping[str, str]) -> list[Figure]:
+    if pd.isna(row["dif_class"]):
+        return [_leave_out(f"{name}.class", row, where)]
+    n, effect = int(row["n_focal"]) + int(row["n_reference"]), _number(row["effect"])
+    figures = [_figure(f"{name}.class", str(row["dif_class"]), "class", n=n, where=where)]
+    if effect is not None:
         unit = "delta" if row["method"] == "mantel_haenszel" else "sd"
         ends = {"low": _number(row["effect_low"]), "high": _number(row["effect_high"]), "se": _number(row["effect_se"])}
-        effect = _number(row["effect"])
-        if effect is not None:
-            figures.append(_figure(str(row["item_id"]), f"{name}.{unit}", effect, unit, n=n, where=where, **ends))
+        figures.append(_figure(f"{name}.{unit}", effect, unit, n=n, where=where, **ends))
     return figures
+
+
+def _leave_out(name: str, row: Mapping[Any, Any] | pd.Series[Any], where: Mapping[str, str]) -> Figure:
+    """Return why a comparison was not made."""
+    reason = explain("note", str(row["note"])) if pd.notna(row["note"]) else say("instrument.dif.untested")
+    n = 0 if pd.isna(row["n_focal"]) else int(row["n_focal"]) + int(row["n_reference"])
+    return _figure(name, Withheld(reason), "class", n=n, where=where)
 
 
 def list_facts(facts: pd.DataFrame, *, n: int) -> list[Figure]:
@@ -141,6 +162,12 @@ def list_facts(facts: pd.DataFrame, *, n: int) -> list[Figure]:
             )
         )
     return figures
+
+
+def find_q3_limit(facts: pd.DataFrame) -> float:
+    """Return from which Q3 above the mean on two items are told to depend: .20, or what chance brings about if that is more."""
+    known = facts.loc[facts["name"] == "q3_limit", "value"].dropna() if "name" in facts else pd.Series(dtype=float)
+    return max([Q3_OFFSET, *(float(limit) for limit in known)])
 
 
 def list_for_panel(
@@ -200,11 +227,8 @@ def _number(value: Any) -> float | None:
     return None if value is None or pd.isna(value) else float(value)
 
 
-def _figure(item: str, name: str, value: float | str | Withheld, unit: str, *, n: int, **more: Any) -> Figure:
-    population = say("population.sat")
-    return Figure(
-        name=f"item.{item}.{name}", value=value, unit=unit, n=n, population=population, gates=REVIEWING, **more
-    )
+def _figure(name: str, value: float | str | Withheld, unit: str, *, n: int, **more: Any) -> Figure:
+    return Figure(name=name, value=value, unit=unit, n=n, population=say("population.sat"), gates=REVIEWING, **more)
 
 
 def count_blueprint(items: pd.DataFrame) -> pd.DataFrame:

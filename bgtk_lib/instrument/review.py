@@ -13,7 +13,7 @@ from bgtk_lib.findings import Withheld
 from bgtk_lib.instrument.classical import ItemReview, review_items
 from bgtk_lib.instrument.dif.review import find_large_dif, review_dif
 from bgtk_lib.instrument.experts import PanelReview, review_panel
-from bgtk_lib.instrument.facts import Fact, Facts, stack_facts
+from bgtk_lib.instrument.facts import Fact, Facts
 from bgtk_lib.instrument.flags import PROFILES, flag_items
 from bgtk_lib.instrument.irt.calibrate import Calibration
 from bgtk_lib.instrument.irt.item_points import POINT_COLUMNS
@@ -236,13 +236,7 @@ def _gather_flags(*found: pd.DataFrame) -> pd.DataFrame:
     return every.sort_values("item_id", key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
 
 
-def stack_tables(reviews: Iterable[tuple[Mapping[str, str], FormReview]]) -> dict[str, pd.DataFrame]:
-    """Return every table of several reviews one below the other, each row with its form's place (form, wave …)."""
-    found: dict[str, list[pd.DataFrame]] = {}
-    for place, review in reviews:
-        for name, frame in {**review.tables, "facts": stack_facts(review.facts)}.items():
-            found.setdefault(name, []).append(frame.assign(**place))
-    return {
-        name: pd.concat([one for one in parts if len(one)] or parts[:1], ignore_index=True)
-        for name, parts in found.items()
-    }
+def stack_tables(parts: Iterable[tuple[Mapping[str, str], pd.DataFrame]]) -> pd.DataFrame:
+    """Return one table of several reviews one below the other, each row with its form's place (form, wave …)."""
+    placed = [frame.assign(**place) for place, frame in parts]
+    return pd.concat([one for one in placed if len(one)] or placed[:1], ignore_index=True)

@@ -8,16 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bgtk_lib.findings import Gate, GateState, Withheld
-from bgtk_lib.instrument.classical import ItemReview, review_items
-from bgtk_lib.words import plain, say
+from bgtk_lib.findings import Withheld
+from bgtk_lib.words import say
 from bgtk_lib.workspace.declaration import Form
 
-FEWEST_FOR_SHARE = 30
-FEWEST_FOR_FLAGS = 100
-SHARE_BY_CHANCE = (
-    0.30  # of sound items with a correlation of .25, more than this are never at 0 or less with 30 persons
-)
 SCORE_COLUMNS = ["session_id", "form_id", "points", "points_max", "score_pct", "n_items", "n_answered"]
 NO_SCORES = pd.DataFrame(columns=SCORE_COLUMNS).astype(dict.fromkeys(SCORE_COLUMNS[2:], "float64"))
 NO_SCORES = NO_SCORES.astype(dict.fromkeys(SCORE_COLUMNS[:2], "str"))
@@ -34,13 +28,13 @@ class Scored:
         session_id, form_id, points, points_max, score_pct (0–100), n_items, n_answered.
     unscorable : DataFrame
         session_id, reason of every session without a score.
-    review : ItemReview or Withheld
-        What the items are worth, or why that cannot be told (a source that gives only totals).
+    unreviewed : Withheld or None
+        Why nothing can be told of the items: no key, or a source that gives only totals; else None.
     """
 
     scores: pd.DataFrame
     unscorable: pd.DataFrame
-    review: ItemReview | Withheld
+    unreviewed: Withheld | None = None
 
 
 def give_credit(answers: pd.DataFrame, key: pd.DataFrame | None, form: Form) -> pd.DataFrame:
@@ -99,7 +93,7 @@ def _worth_of_options(values: pd.Index, items: pd.Index, key: pd.DataFrame | Non
 
 
 def score_form(answers: pd.DataFrame, *, key: pd.DataFrame | None, form: Form, form_id: str) -> Scored:
-    """Return the total scores of one form at one wave, with its item review.
+    """Return the total scores of one form at one wave.
 
     Parameters
     ----------
@@ -116,7 +110,7 @@ def score_form(answers: pd.DataFrame, *, key: pd.DataFrame | None, form: Form, f
     keyed = credit.notna().any() if len(credit) else pd.Series(dtype=bool)
     if not form.scored and (key is None or not set(credit.columns) <= set(key["item_id"])):
         lost = pd.DataFrame({"session_id": credit.index, "reason": "no_key"})
-        return Scored(scores=NO_SCORES, unscorable=lost, review=Withheld(say("scoring.no_key", form=form_id)))
+        return Scored(scores=NO_SCORES, unscorable=lost, unreviewed=Withheld(say("scoring.no_key", form=form_id)))
     highest = _highest_points(credit, key, form)
     given = answers["state"].eq("answered").groupby(answers["session_id"].astype(object)).sum()
     points = credit.sum(axis=1)
@@ -131,7 +125,7 @@ def score_form(answers: pd.DataFrame, *, key: pd.DataFrame | None, form: Form, f
             "n_answered": given.reindex(credit.index).to_numpy(),
         }
     )
-    return Scored(scores=scores, unscorable=NONE_LOST, review=review_items(credit))
+    return Scored(scores=scores, unscorable=NONE_LOST)
 
 
 def _highest_points(credit: pd.DataFrame, key: pd.DataFrame | None, form: Form) -> float:
@@ -151,44 +145,4 @@ def score_totals(totals: pd.DataFrame, *, form_id: str) -> Scored:
     """
     scores = totals.assign(form_id=form_id, score_pct=100 * totals["points"] / totals["points_max"])
     scores = scores.reindex(columns=SCORE_COLUMNS)  # how many items there were is not known
-    return Scored(scores=scores, unscorable=NONE_LOST, review=Withheld(say("scoring.totals_only")))
-
-
-def judge_key(review: ItemReview | Withheld, scope: dict[str, str]) -> list[Gate]:
-    """D12 and I01: whether the key fits the answers.
-
-    D12: more than 10 % of the items with an item–rest correlation of 0 or less: STOP (codes shifted, wrong key file);
-    more than 30 % where fewer than 100 persons sat; any such item: WARN, by name; below 30 persons: UNKNOWN. I01: an item whose correlation's upper 95 % bound is below .10, from 100 persons on:
-    HOLD until a person has decided.
-    """
-    if isinstance(review, Withheld):
-        return [Gate(code="D12", state="UNKNOWN", scope=scope, message=review.reason)]
-    items = review.items
-    judged = items.dropna(subset=["item_rest_r"])
-    if judged.empty or review.n_persons < FEWEST_FOR_SHARE:
-        return [
-            Gate(
-                code="D12",
-                state="UNKNOWN",
-                scope=scope,
-                message=say("gate.D12.UNKNOWN", where=plain(", ".join(scope.values()))),
-            )
-        ]
-    negative = judged.loc[judged["item_rest_r"] <= 0, "item_id"]
-    share = len(negative) / len(judged)
-    most = SHARE_BY_CHANCE if review.n_persons < FEWEST_FOR_FLAGS else 0.10
-    state: GateState = "STOP" if share > most else "WARN" if len(negative) else "OK"
-    names = plain(", ".join(negative.head(5)) or "–")
-    where = plain(", ".join(scope.values()))
-    gates = [
-        Gate(
-            code="D12",
-            state=state,
-            scope=scope,
-            message=say(f"gate.D12.{state}", where=where, n=len(negative), share=100 * share, items=names),
-        )
-    ]
-    suspect = judged.loc[(judged["r_high"] < 0.10) & (judged["n"] >= FEWEST_FOR_FLAGS), "item_id"]
-    state = "HOLD" if len(suspect) else "OK"
-    message = say(f"gate.I01.{state}", where=where, n=len(suspect), items=plain(", ".join(suspect.head(5)) or "–"))
-    return [*gates, Gate(code="I01", state=state, scope=scope, message=message)]
+    return Scored(scores=scores, unscorable=NONE_LOST, unreviewed=Withheld(say("scoring.totals_only")))

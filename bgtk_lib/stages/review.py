@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.util import hash_pandas_object
 
 from bgtk_lib.errors import StageError
 from bgtk_lib.findings import Gate, Withheld
+from bgtk_lib.instrument.facts import stack_facts
 from bgtk_lib.instrument.gates import judge_fairness, judge_key, judge_panel, judge_reliability
 from bgtk_lib.instrument.irt.record import write_calibration
 from bgtk_lib.instrument.review import FormReview, FormSheet, review_form, stack_tables
-from bgtk_lib.quality import write_gate
+from bgtk_lib.quality import read_gate, write_gate
 from bgtk_lib.schema import conform
 from bgtk_lib.scoring.points import give_credit
 from bgtk_lib.stages.persons import describe_sittings, list_programmes
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace
-from bgtk_lib.workspace.store import replacing, write_json, write_table
+from bgtk_lib.workspace.store import (
+    code_fingerprint,
+    hash_content,
+    library_versions,
+    read_json,
+    read_table,
+    replacing,
+    write_json,
+    write_table,
+)
 from bgtk_lib.workspace.typed import read_decision_rows, require_known
 
 ITEM_DECISIONS = ("keep", "revise", "drop", "rekey")
+REVIEW_RULES = ("item_profile", "model", "seed")
+FORMS, RECORD = "forms", "review.json"  # each form's own review, made again only when what made it changed
 DECISION_COLUMNS = ("date", "who", "form", "item_id", "decision", "reason")
 
 
@@ -42,9 +57,14 @@ class Place:
         return {"wave": self.wave, "assessment": self.assessment, "form": self.form}
 
     @property
+    def name(self) -> str:
+        """By which its review is kept."""
+        return f"{self.form}@{self.wave}"
+
+    @property
     def file(self) -> str:
         """Name of its calibration."""
-        return f"{self.form}@{self.wave}.json"
+        return f"{self.name}.json"
 
 
 def read_item_decisions(workspace: Workspace) -> pd.DataFrame:
@@ -66,7 +86,8 @@ def read_item_decisions(workspace: Workspace) -> pd.DataFrame:
 def run_review(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
     """Review every form at every wave, calibrate it, and judge what it can carry.
 
-    Writes the tables of `FormReview` to `data/instrument`, and each calibration beside them.
+    Writes the tables of `FormReview` to `data/instrument`, and each calibration beside them. The review of a form whose
+    answers, key, groups, rules and code are what they were is taken over.
 
     Raises
     ------
@@ -78,26 +99,71 @@ def run_review(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
     session = workspace.read_accepted("session")
     session = conform(pd.DataFrame(), "session") if session is None else session
     decisions = read_item_decisions(workspace)
-    reviews: list[tuple[Place, FormReview]] = []
-    for place, sheet in lay_sheets(workspace, describe_sittings(workspace, session)):
-        tell(say("progress.reviewing", form=place.form, wave=place.wave, n=len(sheet.credit)))
-        declared = workspace.declared.forms[place.form]
-        rng = np.random.default_rng([workspace.rules.seed, *f"{place.form}@{place.wave}".encode()])
-        reviews.append(
-            (place, review_form(sheet, rules=workspace.rules, model=declared.model or workspace.rules.model, rng=rng))
-        )
-    gates = [gate for place, review in reviews for gate in _judge(place, review, decisions)]
-    record = {
-        "stage": "review",
-        "fingerprint": workspace.fingerprint("review"),
-        "gates": [write_gate(g) for g in gates],
-    }
+    found: list[tuple[Place, dict[str, pd.DataFrame]]] = []
+    gates: list[Gate] = []
     with replacing(workspace.stage_folder("review")) as making:
-        for name, frame in stack_tables((place.scope, review) for place, review in reviews).items():
-            write_table(making, name, frame)
-        _write_calibrations(making / "calibrations", reviews)
+        for place, sheet in lay_sheets(workspace, describe_sittings(workspace, session)):
+            decided = sorted(decisions.loc[decisions["form"] == place.form, "item_id"])
+            mark = _mark(workspace, place, sheet, decided)
+            tables = _keep_form(workspace, place, making, mark=mark)
+            if tables is None:
+                tell(say("progress.reviewing", form=place.form, wave=place.wave, n=len(sheet.credit)))
+                tables = _review_form(workspace, place, sheet, making, decided=decided, mark=mark)
+            found.append((place, tables))
+            gates += [read_gate(entry) for entry in read_json(making / FORMS / place.name / RECORD)["gates"]]
+        for name in dict.fromkeys(name for _, tables in found for name in tables):
+            write_table(making, name, stack_tables((place.scope, tables[name]) for place, tables in found))
+        judged = [write_gate(gate) for gate in gates]
+        record = {"stage": "review", "fingerprint": workspace.fingerprint("review"), "gates": judged}
         write_json(making / "stage.json", record)
     return gates
+
+
+def _mark(workspace: Workspace, place: Place, sheet: FormSheet, decided: list[str]) -> str:
+    """Return the fingerprint of all that the review of one form at one wave depends on."""
+    declared = workspace.declared.forms[place.form].model_dump(mode="json")
+    key = None if sheet.key is None else sheet.key[sheet.key["item_id"].isin(sheet.credit.columns)]
+    frames = [sheet.answers, sheet.credit, key, sheet.persons, sheet.register, sheet.panel]
+    marks = [
+        None
+        if frame is None
+        else [list(frame.columns), hashlib.sha256(hash_pandas_object(frame).to_numpy().tobytes()).hexdigest()]
+        for frame in frames
+    ]
+    rules = workspace.rules.model_dump(mode="json", include=set(REVIEW_RULES))
+    return hash_content([place.scope, declared, rules, marks, decided, code_fingerprint(), library_versions()])
+
+
+def _keep_form(workspace: Workspace, place: Place, making: Path, *, mark: str) -> dict[str, pd.DataFrame] | None:
+    """Take over the review of a form that is still what it would be, and return its tables; None where it must be made."""
+    kept = workspace.stage_folder("review") / FORMS / place.name
+    record = read_json(kept / RECORD)
+    if record is None or record["mark"] != mark:
+        return None
+    shutil.copytree(kept, making / FORMS / place.name)
+    calibration = workspace.stage_folder("review") / "calibrations" / place.file
+    if calibration.is_file():
+        (making / "calibrations").mkdir(exist_ok=True)
+        shutil.copyfile(calibration, making / "calibrations" / place.file)
+    tables = {name: read_table(kept, name) for name in record["tables"]}
+    return {name: table for name, table in tables.items() if table is not None}
+
+
+def _review_form(
+    workspace: Workspace, place: Place, sheet: FormSheet, making: Path, *, decided: list[str], mark: str
+) -> dict[str, pd.DataFrame]:
+    """Review one form, write what was found, and return its tables."""
+    rng = np.random.default_rng([workspace.rules.seed, *place.name.encode()])
+    model = workspace.declared.forms[place.form].model or workspace.rules.model
+    review = review_form(sheet, rules=workspace.rules, model=model, rng=rng)
+    tables = {**review.tables, "facts": stack_facts(review.facts)}
+    for name, table in tables.items():
+        write_table(making / FORMS / place.name, name, table)
+    if not isinstance(review.calibration, Withheld):
+        write_calibration(making / "calibrations" / place.file, review.calibration)
+    gates = [write_gate(gate) for gate in _judge(place, review, decided)]
+    write_json(making / FORMS / place.name / RECORD, {"mark": mark, "tables": list(tables), "gates": gates})
+    return tables
 
 
 def lay_sheets(workspace: Workspace, sittings: pd.DataFrame) -> list[tuple[Place, FormSheet]]:
@@ -154,17 +220,10 @@ def _order_items(items: pd.Index[Any], register: pd.DataFrame) -> list[str]:
     return sorted((str(item) for item in items), key=place)
 
 
-def _judge(place: Place, review: FormReview, decisions: pd.DataFrame) -> list[Gate]:
-    decided = decisions.loc[decisions["form"] == place.form, "item_id"]
+def _judge(place: Place, review: FormReview, decided: list[str]) -> list[Gate]:
     return [
-        *judge_key(review.classical, review.suspects, place.scope, decided=set(decided)),
+        *judge_key(review.classical, review.suspects, place.scope, decided=decided),
         *judge_reliability(review.classical, place.scope),
         judge_fairness(review.large_dif, place.scope),
         *judge_panel(review.panel, place.scope),
     ]
-
-
-def _write_calibrations(folder: Path, reviews: list[tuple[Place, FormReview]]) -> None:
-    for place, review in reviews:
-        if not isinstance(review.calibration, Withheld):
-            write_calibration(folder / place.file, review.calibration)

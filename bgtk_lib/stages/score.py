@@ -76,7 +76,7 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
 
 
 def _score_all(workspace: Workspace, session: pd.DataFrame) -> tuple[dict[tuple[str, str], Scored], list[Gate]]:
-    """Return the scores of every form at every wave, and D12 where only totals came; items that the panel dropped count nowhere."""
+    """Return the scores of every form at every wave, and D12 where items cannot be reviewed; those that the panel dropped count nowhere."""
     totals, key = workspace.read_accepted("total"), workspace.read_accepted("key")
     decisions = read_item_decisions(workspace)
     dropped = decisions[decisions["decision"] == "drop"]
@@ -93,8 +93,10 @@ def _score_all(workspace: Workspace, session: pd.DataFrame) -> tuple[dict[tuple[
             here = totals[totals["session_id"].isin(rows["session_id"])]
             if len(here) and (form, wave) not in found:
                 found[form, wave] = score_totals(here, form_id=form)
-                scope = {"wave": wave, "assessment": workspace.declared.forms[form].assessment, "form": form}
-                gates.append(Gate(code="D12", state="UNKNOWN", scope=scope, message=say("scoring.totals_only")))
+    for (form, wave), one in found.items():
+        if one.unreviewed:
+            scope = {"wave": wave, "assessment": workspace.declared.forms[form].assessment, "form": form}
+            gates.append(Gate(code="D12", state="UNKNOWN", scope=scope, message=one.unreviewed.reason))
     return found, gates
 
 

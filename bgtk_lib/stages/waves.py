@@ -14,15 +14,15 @@ from bgtk_lib.instrument.gates import judge_anchor_fairness
 from bgtk_lib.instrument.irt.abilities import estimate_wle
 from bgtk_lib.instrument.irt.calibrate import Calibration
 from bgtk_lib.instrument.irt.curves import Curves
-from bgtk_lib.instrument.review import calibrate
+from bgtk_lib.instrument.model import calibrate
 from bgtk_lib.linking.anchors import LinkRules
 from bgtk_lib.linking.compare import Comparison, compare_forms, judge_reuse
-from bgtk_lib.linking.conversion import Scale as Points
-from bgtk_lib.linking.conversion import convert_scores
 from bgtk_lib.linking.gates import judge_linked
 from bgtk_lib.linking.groups import GROUP_COLUMNS, compare_groups
+from bgtk_lib.linking.joint import calibrate_together, fix_anchors
 from bgtk_lib.linking.link import Link, link_forms
 from bgtk_lib.linking.record import fingerprint_link
+from bgtk_lib.scoring.conversion import convert_scores
 from bgtk_lib.scoring.plausible import PlausibleValues, draw_plausible_values
 from bgtk_lib.scoring.scale import Scale, count_items_more, freeze_scale
 from bgtk_lib.words import say
@@ -174,15 +174,21 @@ def _link(pre: FormAnswers, post: FormAnswers, *, rules: Rules) -> Link | Withhe
         return Withheld(say("linking.no_calibration"))
     if pre.calibration.model != post.calibration.model:
         return Withheld(say("linking.models", pre=pre.calibration.model, post=post.calibration.model))
-    bounds = LinkRules(wanted_anchor_n=rules.anchors_wanted)
-    return link_forms(
+    asked = rules.link_method
+    separate = asked if asked not in ("fixed_anchor", "concurrent") else "mean_mean"
+    link = link_forms(
         pre.calibration,
         post.calibration,
         forms=(pre.form, post.form),
-        method=rules.link_method,  # type: ignore[arg-type]
+        method=separate,  # type: ignore[arg-type]
         sheets=(pre.register, post.register),
-        rules=bounds,
+        rules=LinkRules(wanted_anchor_n=rules.anchors_wanted),
     )
+    if isinstance(link, Withheld) or link.design == "same_form" or separate == asked:
+        return link
+    if asked == "fixed_anchor":
+        return fix_anchors(link, pre.calibration, post.credit)[0]
+    return calibrate_together(link, pre.credit, post.credit)[0]
 
 
 def _place_curves(sides: Mapping[str, FormAnswers], link: Link | Withheld) -> dict[str, Curves]:
@@ -231,9 +237,7 @@ def _list_tables(
         tables["anchors"] = link.anchors
         tables["drift_groups"] = _compare_exposure(pre, post, items=link.anchors["item_id"].tolist())
     if isinstance(link, Link) and scale and link.design == "common_item" and pre.calibration and post.calibration:
-        tables["conversion"] = convert_scores(
-            pre.calibration.curves, post.calibration.curves, link=link, scale=Points(mean=scale.mean, sd=scale.sd)
-        )
+        tables["conversion"] = convert_scores(pre.calibration.curves, post.calibration.curves, link=link, scale=scale)
     if isinstance(plausible, PlausibleValues) and scale:
         tables["plausible"] = _place_draws(plausible, scale, wave_pre, wave_post)
         tables["latent"] = _describe_latent(plausible, scale)

@@ -161,7 +161,7 @@ def finish(work: Work, top: Top, points: Floats, settings: Settings) -> Top:
             converged = converged and float(hill.gradient @ step) / 2 < settings.loglik_tolerance
             break
         values, loglik = moved, reached
-        converged = bool(np.abs(step).max(initial=0) < settings.tolerance) and values.sds.max() <= RUNAWAY
+        converged = bool(np.abs(step).max(initial=0) < settings.tolerance and values.sds.max() <= RUNAWAY)
         if converged:
             break
     return Top(

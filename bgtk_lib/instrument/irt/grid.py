@@ -9,7 +9,7 @@ from bgtk_lib.instrument.irt.curves import Floats
 SPREADS_NEEDED = 5.5  # standard deviations that the points must reach on each side of every group's mean …
 SPREADS_TAKEN = 6.0  # … and do reach, once they have to be laid anew
 FINENESS = 1.25  # spacing over the smallest posterior standard deviation: error exp(−2π²/1.25²) = 3e−6 of a likelihood
-MOST_POINTS = 1201
+MOST_POINTS = 1201  # then fineness gives way; a spread near nothing or a very steep item could ask for any number
 
 
 def lay_points(n_points: int, reach: float) -> Floats:
@@ -43,15 +43,15 @@ def widen_points(points: Floats, means: Floats, sds: Floats, *, information: flo
     >>> len(wider), wider[[0, -1]].round(6).tolist()
     (85, [-8.4, 8.4])
     """
-    spacing = points[1] - points[0]
-    finest = FINENESS / np.sqrt(information + 1 / sds.min() ** 2)
-    low, high = points[0], points[-1]
+    low, high, spacing = points[0], points[-1], points[1] - points[0]
     far = (means - SPREADS_NEEDED * sds).min() < low or (means + SPREADS_NEEDED * sds).max() > high
-    if not far and spacing <= finest:
-        return points
     if far:
         low = min(low, (means - SPREADS_TAKEN * sds).min())
         high = max(high, (means + SPREADS_TAKEN * sds).max())
-    spacing = max(min(spacing, finest / 1.1), (high - low) / (MOST_POINTS - 1))
-    wider: Floats = spacing * np.arange(np.floor(low / spacing + 1e-9), np.ceil(high / spacing - 1e-9) + 1)
+    finest = FINENESS / np.sqrt(information + 1 / sds.min() ** 2)
+    wanted = spacing if spacing <= finest else finest / 1.1  # not at once too coarse again
+    wanted = max(wanted, (high - low) / (MOST_POINTS - 1))
+    if not far and wanted >= spacing:
+        return points
+    wider: Floats = wanted * np.arange(np.floor(low / wanted + 1e-9), np.ceil(high / wanted - 1e-9) + 1)
     return wider

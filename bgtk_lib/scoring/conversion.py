@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
@@ -11,35 +9,10 @@ from scipy.optimize import brentq
 from bgtk_lib.instrument.irt.curves import Curves
 from bgtk_lib.linking.constants import Floats
 from bgtk_lib.linking.link import Link
+from bgtk_lib.scoring.scale import Scale
 
 CONVERSION_COLUMNS = ["raw_post", "theta", "theta_se", "points", "points_se", "raw_pre", "raw_pre_se", "note"]
 FARTHEST = 60.0  # logits: curves are flat long before
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """Reporting points: `origin` at an ability of `mean`, `unit` points a standard deviation `sd`.
-
-    Attributes
-    ----------
-    mean, sd : float
-        Of the baseline population's abilities, in logits.
-    origin, unit : float
-        In points.
-    """
-
-    mean: float = 0.0
-    sd: float = 1.0
-    origin: float = 500.0
-    unit: float = 100.0
-
-    def place(self, theta: Floats) -> Floats:
-        """Return abilities in points."""
-        return self.origin + self.unit * (theta - self.mean) / self.sd
-
-    def spread(self, logits: Floats) -> Floats:
-        """Return a difference, a standard error or a linking error in points."""
-        return self.unit * logits / self.sd
 
 
 def convert_scores(pre: Curves, post: Curves, *, link: Link, scale: Scale) -> pd.DataFrame:
@@ -100,8 +73,8 @@ def convert_scores(pre: Curves, post: Curves, *, link: Link, scale: Scale) -> pd
             "raw_post": np.arange(highest + 1),
             "theta": theta,
             "theta_se": error,
-            "points": scale.place(theta),
-            "points_se": scale.spread(error),
+            "points": scale.to_points(theta),
+            "points_se": scale.points_per_unit * error,
             "raw_pre": raw_pre,
             "raw_pre_se": slope_pre * error,
             "note": note,
