@@ -21,7 +21,7 @@ from bgtk_lib.instrument.irt.estep import prepare, weigh_points
 from bgtk_lib.instrument.irt.grid import lay_points
 from bgtk_lib.instrument.irt.information import observe
 from bgtk_lib.instrument.irt.tables import tabulate
-from bgtk_lib.instrument.irt.threads import share_rows
+from bgtk_lib.instrument.irt.threads import PINNED_BY, share_rows
 
 SHARED = Path(os.environ.get("BGTK_SHARED", Path(__file__).parents[2] / "shared"))
 TIGHT = 2e-5  # R mirt ran to 1e-8, OpenMx to 1e-10 on 121 points; EM there stops a little below its maximum
@@ -198,6 +198,8 @@ def test_two_groups_agree_with_r_mirt():
     assert list(found.groups["n"]) == [243, 73]
     assert found.groups.loc[0, ["mean", "sd"]].tolist() == [0.0, 1.0]
     assert found.groups.loc[0, ["mean_se", "sd_se"]].isna().all()
+    assert list(found.covariance.columns[-2:]) == ["mean:M", "sd:M"]
+    assert found.groups["mean_se"][1] == pytest.approx(np.sqrt(found.covariance.loc["mean:M", "mean:M"]))
     assert found.groups["mean"][1] == pytest.approx(reference["coef"]["M"]["mean"], abs=5e-5)
     assert found.groups["sd"][1] ** 2 == pytest.approx(reference["coef"]["M"]["var"], abs=5e-5)
 
@@ -493,11 +495,11 @@ def test_persons_left_without_an_answer_do_not_count(rng):
 
 
 def test_likelihoods_too_small_for_a_float_are_weighed(rng):
-    logs = rng.normal(size=(5, 61)) * 3 - 2000
-    posterior, loglik = weigh_points(logs.copy())
+    logs = rng.normal(size=(5, 61)) * 3
+    usual, higher = weigh_points(np.eye(5), logs)
+    posterior, loglik = weigh_points(np.eye(5), logs - 2000)
+    assert posterior == pytest.approx(usual)
     assert posterior.sum(axis=1) == pytest.approx(np.ones(5))
-    moved, higher = weigh_points(logs + 2000)
-    assert posterior == pytest.approx(moved)
     assert loglik == pytest.approx(higher - 5 * 2000)
 
 
@@ -550,6 +552,25 @@ def test_too_little_is_no_crash(credit, model):
     assert found.covariance.shape == (found.n_parameters, found.n_parameters)
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_groups_of_one_person_are_no_crash(rng, model):
+    credit, _ = draw_credit(rng, n=12, n_items=5)
+    found = fit_items(credit, model=model, groups=pd.Series(np.arange(12)))
+    assert list(found.groups["group"]) == [str(g) for g in range(12)]
+    assert np.isfinite(found.loglik)
+
+
+def test_rows_are_not_shared_while_blas_has_threads_of_its_own(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    for name in PINNED_BY:
+        monkeypatch.delenv(name, raising=False)
+    with share_rows(2) as pool:
+        assert pool._max_workers == 1
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    with share_rows(2) as pool:
+        assert pool._max_workers == 2
+
+
 def test_no_spread_at_all_is_a_note(rng):
     """Answers that agree less than chance lets them: the likelihood is highest where everyone has the same ability."""
     first = rng.permutation(np.repeat([0.0, 1.0], 100))
@@ -591,6 +612,7 @@ def test_without_errors_there_are_none(rng):
         ({"credit": pd.DataFrame({"b1": [0, -1, 1]})}, SchemaError),
         ({"credit": pd.DataFrame([[0, 1], [1, 0]], columns=["b1", "b1"])}, SchemaError),
         ({"groups": pd.Series(["x", None])}, SchemaError),
+        ({"groups": pd.Series(["x", "x"]), "credit": Blocks.from_frame(pd.DataFrame({"b1": [0, 1]}))}, ParameterError),
         ({"fixed": "other"}, ParameterError),
         ({"fixed": "same", "credit": pd.DataFrame({"b1": [0, 1, 2, 1], "b2": [0, 1, 1, 0]})}, SchemaError),
         (

@@ -25,6 +25,8 @@ from bgtk_lib.instrument.irt.estimates import (
 from bgtk_lib.instrument.irt.threads import share_rows
 from bgtk_lib.words import plain, say
 
+__all__ = ["Calibration", "Model", "Settings", "fit_items"]
+
 Model: TypeAlias = Literal["rasch", "2pl", "pcm", "gpcm", "grm"]
 USUAL = Settings()
 
@@ -109,7 +111,8 @@ def fit_items(
     Raises
     ------
     ParameterError
-        If the model is another word or has no place for a category, or none of the known items occurs.
+        If the model is another word or has no place for a category; if none of the known items occurs; if `Blocks`, which
+        hold their groups, come with `groups`.
     SchemaError
         If a value is no category, or one that a known item does not have; if a person has no group.
     LinkageError
@@ -147,6 +150,8 @@ def fit_items(
         raise ParameterError(
             say("irt.unknown_model", found=plain(str(model)), allowed=plain(", ".join(get_args(Model))))
         )
+    if isinstance(credit, Blocks) and groups is not None:
+        raise ParameterError(say("irt.groups_twice"))
     blocks = credit if isinstance(credit, Blocks) else Blocks.from_frame(credit, groups=groups)
     known = np.array([fixed is not None and item in fixed.item_ids for item in blocks.item_ids], dtype=bool)
     check_model(model, blocks, known)

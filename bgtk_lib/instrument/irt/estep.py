@@ -203,14 +203,16 @@ def lay_logs(cell: Cell, tables: Tables, first: int) -> Floats:
     return np.concatenate([rest[None, :], picked.reshape(-1, len(rest))])
 
 
-def weigh_points(logs: Floats) -> tuple[Floats, float]:
-    """Turn the logs of prior × likelihood of each person into posteriors, and return the log-likelihood."""
-    posterior = np.exp(logs)
+def weigh_points(block: Floats, logs: Floats) -> tuple[Floats, float]:
+    """Return every person's posterior at the points, and the log-likelihood of all; see `lay_logs`."""
+    posterior: Floats = block @ logs
+    np.exp(posterior, out=posterior)
     total = posterior @ np.ones(posterior.shape[1])
     added = 0.0
     if total.min(initial=1) < LEAST:
-        top = logs.max(axis=1)
-        posterior = np.exp(logs - top[:, None])
+        posterior = block @ logs
+        top = posterior.max(axis=1)
+        posterior = np.exp(posterior - top[:, None])
         total = posterior.sum(axis=1)
         added = float(top.sum())
     posterior *= (1 / total)[:, None]
@@ -225,7 +227,7 @@ def _add_by_block(found: Expected, work: Work, cell: Cell, tables: Tables) -> No
 
     def add(start: int, stop: int) -> tuple[float, Floats]:
         block = code_answers(cell.read(start, stop), first, n_categories)
-        posterior, loglik = weigh_points(block @ logs)
+        posterior, loglik = weigh_points(block, logs)
         return loglik, block.T @ posterior
 
     total = np.zeros_like(logs)

@@ -200,7 +200,7 @@ def _spread_by_block(work: Work, route: Route, local: _Local, tables: Tables) ->
 
     def take(start: int, stop: int) -> tuple[Floats, Floats]:
         block = code_answers(cell.read(start, stop), first, n_categories)
-        posterior, _ = weigh_points(block @ logs)
+        posterior, _ = weigh_points(block, logs)
         expected = posterior @ scores[:, 0]
         for of_category in rows:
             expected[:, :n_own] += block[:, of_category] * (posterior @ scores[:, of_category, np.arange(n_own)])
@@ -233,7 +233,7 @@ def _spread_by_person(work: Work, route: Route, local: _Local, tables: Tables) -
 
     def take(start: int, stop: int) -> Floats:
         answers = cell.read(start, stop)
-        posterior, _ = weigh_points(code_answers(answers, 0, n_categories) @ logs)
+        posterior, _ = weigh_points(code_answers(answers, 0, n_categories), logs)
         presented = answers != NOT_PRESENTED
         seen = np.argsort(~presented, axis=1, kind="stable")[:, : presented.sum(axis=1).max()]
         missing = ~np.take_along_axis(presented, seen, axis=1)
