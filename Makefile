@@ -8,7 +8,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo run test test-all browser check coverage docs lock clean
+.PHONY: help env demo run test test-all browser check coverage bench recovery docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ run: env ## everything in workspace.yaml that is stale
 	@$(BGTK) run
 
 test: env ## the tests but the slow ones
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -n auto --dist loadfile
 	@echo
 	@echo 'Each test names what it holds: tests/. The rest: make test-all, make check, make coverage.'
 
@@ -44,6 +44,14 @@ check: env ## form, types, the rooms' order, the notebooks
 
 coverage: env ## bias and interval coverage against the planted truth; goes on where it was stopped
 	@$(PY) bench/coverage.py
+
+bench: env ## response models beside peers in one run; PEERS=PYTHON names one that has mirt and girth, R=--r adds OpenMx
+	@$(PY) bench/irt.py $(if $(PEERS),--peers $(PEERS)) $(R)
+
+recovery: env ## bias and coverage of response models, drift and plausible values; goes on where it was stopped
+	@$(PY) bench/recovery_irt.py --replications 1000
+	@$(PY) bench/drift.py --replications 1000
+	@$(PY) bench/plausible.py
 
 docs: env ## docs/codebook.md from bgtk_lib/reference/
 	@$(PY) scripts/codebook.py

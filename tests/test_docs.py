@@ -230,4 +230,4 @@ def test_the_four_lines_make_pages(tmp_path, keys):
     (block,) = fenced(read("README.md"), "python")
     subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "demo-7/reports/draf/index.html").is_file()
-    assert len(list(tmp_path.glob("demo-7/reports/draf/*/*/report.html"))) == 7
+    assert len(list(tmp_path.glob("demo-7/reports/draf/*/*/report.html"))) == 11

@@ -28,7 +28,9 @@ def copy_example(name: str, folder: Path) -> Path:
     shutil.copytree(
         ROOT / "examples" / name,
         home,
-        ignore=shutil.ignore_patterns("reports", "canonical", "derived", "instrument", "scores", "quarantine", "identity.json"),
+        ignore=shutil.ignore_patterns(
+            "reports", "canonical", "derived", "instrument", "scores", "quarantine", "identity.json"
+        ),
     )
     (folder / "shared").symlink_to(SHARED.parent)
     return home

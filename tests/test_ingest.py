@@ -469,7 +469,10 @@ def test_answers_by_item_take_a_prefix(ingest):
 def test_items_that_were_not_shown_are_no_omissions(ingest):
     mapping = change(SESSION, answers={**SESSION["answers"], "not_presented": ["-"]})
     workspace, _ = ingest(write_csv([HEADER, [A, "F1", "-", "B"], [B, "F1", "X", "C"]]), mapping)
-    assert {row: answers["1"][1] for row, answers in answers_of(workspace).items()} == {0: "not_presented", 1: "omitted"}
+    assert {row: answers["1"][1] for row, answers in answers_of(workspace).items()} == {
+        0: "not_presented",
+        1: "omitted",
+    }
 
 
 def test_response_times_stand_beside_their_answers(ingest):

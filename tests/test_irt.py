@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_info
 
 from bgtk_lib.errors import LinkageError, ParameterError, SchemaError
 from bgtk_lib.instrument.irt import blocks as blocks_module
@@ -16,12 +17,13 @@ from bgtk_lib.instrument.irt.blocks import Blocks
 from bgtk_lib.instrument.irt.calibrate import fit_items
 from bgtk_lib.instrument.irt.curves import Curves
 from bgtk_lib.instrument.irt.design import set_start
-from bgtk_lib.instrument.irt.em import Settings
+from bgtk_lib.instrument.irt.em import Settings, find_vanished
 from bgtk_lib.instrument.irt.estep import prepare, weigh_points
 from bgtk_lib.instrument.irt.grid import lay_points
-from bgtk_lib.instrument.irt.information import observe
+from bgtk_lib.instrument.irt.information import Hill, observe
+from bgtk_lib.instrument.irt.parameters import LEAST_SPREAD
 from bgtk_lib.instrument.irt.tables import tabulate
-from bgtk_lib.instrument.irt.threads import PINNED_BY, share_rows
+from bgtk_lib.instrument.irt.threads import share_rows
 
 SHARED = Path(os.environ.get("BGTK_SHARED", Path(__file__).parents[2] / "shared"))
 TIGHT = 2e-5  # R mirt ran to 1e-8, OpenMx to 1e-10 on 121 points; EM there stops a little below its maximum
@@ -560,15 +562,27 @@ def test_groups_of_one_person_are_no_crash(rng, model):
     assert np.isfinite(found.loglik)
 
 
-def test_rows_are_not_shared_while_blas_has_threads_of_its_own(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    for name in PINNED_BY:
-        monkeypatch.delenv(name, raising=False)
-    with share_rows(2) as pool:
-        assert pool._max_workers == 1
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+def test_blas_is_held_to_one_thread_while_rows_are_shared():
     with share_rows(2) as pool:
         assert pool._max_workers == 2
+        assert {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"} == {1}
+
+
+def test_a_spread_between_two_points_still_weighs(rng):
+    _, start, free = set_up(draw_credit(rng, n=50)[0], "rasch")
+    narrow = free.unpack(np.where(np.arange(len(free)) == len(free) - 1, 0.01, free.pack(start)), start)
+    weights = tabulate(replace(narrow, means=np.array([1.0])), lay_points(7, 6.0)).weights
+    assert np.exp(weights).sum() == pytest.approx(1)
+    assert np.exp(weights)[0, 3:5] == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize(("slope", "vanished"), [(-1.0, True), (1.0, False)])
+def test_a_spread_has_vanished_only_if_the_likelihood_falls_with_it(rng, slope, vanished):
+    _, start, free = set_up(draw_credit(rng, n=50)[0], "rasch")
+    values = replace(start, sds=np.array([LEAST_SPREAD]))
+    gradient = np.full(len(free), slope)
+    hill = Hill(loglik=0.0, gradient=gradient, information=np.eye(len(free)))
+    assert find_vanished(values, free, hill).tolist() == [vanished]
 
 
 def test_no_spread_at_all_is_a_note(rng):

@@ -22,6 +22,7 @@ SOUND = {
     "coverage_map": COVERAGE,
     "data_quality": {},
     "instrument": {"form": "PED-1", "wave": "p1-pre"},
+    "item": {"item": "PED-1-001"},
 }
 LONG = "a" * 5_000
 
@@ -54,6 +55,8 @@ WRONG = [
     ("instrument", {"form": "PED-9"}, "PED-2"),
     ("instrument", {"form": None}, "form"),
     ("instrument", {"districts": ["18.01"]}, "edition_status"),
+    ("item", {"items": "PED-1-001"}, "item"),
+    ("item", {"item": None}, "item"),
     ("comparability", {"wave": "p1-pre"}, "wave_pre"),
     ("comparability", {"wave_pre": "p1-post", "wave_post": "p1-pre"}, "p1-pre"),
     ("comparability", {"jenjang": ["SD"]}, "language"),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +23,8 @@ from bgtk_lib.scoring.plausible import draw_plausible_values, require_conditione
 from bgtk_lib.scoring.regression import VAGUE, find_errors, fit_regression
 from bgtk_lib.scoring.scale import Scale, count_items_more, find_sem, freeze_scale
 from bgtk_lib.scoring.sittings import Sitting, gather_sittings
+
+SHARED = Path(os.environ.get("BGTK_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 @pytest.fixture
@@ -163,6 +169,53 @@ def test_one_wave_agrees_with_direct_maximum_likelihood(rng):
     root = np.linalg.inv(fit.model.root)
     assert np.sqrt(np.diag(root @ inverse[:2, :2] @ root.T)) == pytest.approx(errors[:2], rel=1e-3)
     assert np.sqrt(inverse[2, 2]) == pytest.approx(errors[2], rel=1e-3)
+
+
+def answers_of_verbal_aggression():
+    path = SHARED / "reference/debian_r/data/VerbAgg_wide.csv"
+    reference = SHARED / "reference/rmirt_built/r_mirt_scores.json"
+    if not (path.exists() and reference.exists()):
+        pytest.skip("the reference values are not on this machine")
+    return pd.read_csv(path), json.loads(reference.read_text())
+
+
+def hold_items(credit, slopes, intercepts):
+    d = np.asarray(intercepts, dtype=float)[:, None]
+    curves = Curves(
+        item_ids=tuple(credit.columns),
+        slopes=np.asarray(slopes, dtype=float),
+        intercepts=d,
+        graded=np.zeros(len(d), dtype=bool),
+    )
+    return Sitting(credit=credit.to_numpy(dtype=float), curves=curves)
+
+
+def check_against_mirt(sitting, mean, variance, loglik):
+    n = len(sitting.credit)
+    grid = np.linspace(-10, 10, 401)
+    evidence = Evidence(grids=(grid, np.zeros(1)), logliks=(weigh_answers(sitting, grid), np.zeros((n, 1))))
+    found = find_posterior(evidence, np.tile([mean, 0.0], (n, 1)), np.diag([variance, 1.0]))
+    assert found.loglik.sum() == pytest.approx(loglik, abs=1e-6)
+
+    fit = fit_regression((sitting,), np.ones((n, 1)), correlated=False)
+    slope, covariance = fit.model.unpack(fit.estimates)
+    known = 1 - found.covariance[:, 0, 0].mean() / variance
+    corrected = variance * (1 + (1 / known**2 + 1 / known) / n)  # by the prior and for the mean that was estimated
+    assert slope[0, 0] / fit.model.root[0, 0] == pytest.approx(mean, abs=0.2 / n)  # the corrections move it a little
+    assert covariance[0, 0] == pytest.approx(corrected, rel=0.6 / n)
+
+
+def test_a_regression_on_nothing_agrees_with_r_mirt():
+    """Items held at R mirt's estimates, likelihood, mean and variance of ability must be those of the same fit."""
+    answers, reference = answers_of_verbal_aggression()
+    known = reference["Rasch_wide"]
+    whole = hold_items(answers.drop(columns="Gender"), np.ones(24), known["d"])
+    check_against_mirt(whole, 0.0, known["var"], known["logLik"])
+
+    known = reference["FIPC_M"]  # 2PL of the men, twelve items held at everybody's estimates, mean and variance free
+    men = answers[answers["Gender"] == "M"].drop(columns="Gender")
+    items = pd.DataFrame(known["items"]).set_index("_row").loc[men.columns]
+    check_against_mirt(hold_items(men, items["a1"], items["d"]), known["mean"], known["var"], known["logLik"])
 
 
 def test_the_correction_for_coefficients_gives_the_variance_back(rng):
@@ -331,7 +384,8 @@ def test_draws_differ_by_what_the_test_leaves_open_of_a_mean(rng):
 
 def test_the_order_of_rows_and_columns_changes_nothing(rng):
     waves, groups, _ = make_study(rng, n=200, n_items=12)
-    found = draw(waves, groups, n_values=3)
+    schools = pd.Series(np.arange(200) // 5, index=groups.index)
+    found = draw(waves, groups, n_values=3, cluster=schools)
     turned = {
         wave: (
             credit.sample(frac=1, random_state=1).sample(frac=1, axis=1, random_state=2),
@@ -339,7 +393,8 @@ def test_the_order_of_rows_and_columns_changes_nothing(rng):
         )
         for wave, (credit, curves) in waves.items()
     }
-    again = draw(turned, groups.sample(frac=1, random_state=3)[["programme", "district"]], n_values=3)
+    shuffled = groups.sample(frac=1, random_state=3)[["programme", "district"]]
+    again = draw(turned, shuffled, n_values=3, cluster=schools.sample(frac=1, random_state=4))
     pd.testing.assert_frame_equal(again.draws, found.draws, check_exact=True)
     pd.testing.assert_frame_equal(again.coefficients, found.coefficients, check_exact=True)
     assert again.fingerprint == found.fingerprint
@@ -354,6 +409,8 @@ def test_the_fingerprint_knows_the_list_the_answers_and_the_generator(rng):
         draw(waves, groups, n_values=3).fingerprint,
         draw(waves, groups, n_values=2, seed=2).fingerprint,
         draw(changed, groups, n_values=2).fingerprint,
+        draw(waves, groups.assign(programme=groups["programme"].to_numpy()[::-1]), n_values=2).fingerprint,
+        draw(waves, groups, n_values=2, cluster=groups["district"]).fingerprint,
     ]
     assert len(set(marks)) == len(marks)
 
@@ -364,6 +421,9 @@ def test_another_unit_of_ability_only_rescales(rng):
     plain, scaled = draw(waves, groups, n_values=2), draw(moved, groups, n_values=2)
     assert scaled.draws["theta"].to_numpy() == pytest.approx(500 + 100 * plain.draws["theta"].to_numpy(), abs=1e-4)
     assert scaled.correlation == pytest.approx(plain.correlation, abs=1e-6)
+    estimates = plain.coefficients["estimate"] * 100 + 500 * (plain.coefficients["term"] == "constant")
+    assert scaled.coefficients["estimate"].to_numpy() == pytest.approx(estimates.to_numpy(), abs=1e-4)
+    assert scaled.coefficients["se"].to_numpy() == pytest.approx(100 * plain.coefficients["se"].to_numpy(), rel=1e-5)
     assert scaled.residuals.to_numpy() == pytest.approx(1e4 * plain.residuals.to_numpy(), rel=1e-6)
 
 
@@ -400,6 +460,8 @@ def test_small_levels_are_pooled_told_and_refused(rng):
     for level in (None, "SMA", "SLB", "SMK"):
         assert isinstance(require_conditioned(found, "jenjang", level), Withheld), level
     assert "SLB" in require_conditioned(found, "jenjang").reason.en
+    assert "pooled with others" in require_conditioned(found, "jenjang", "SLB").reason.en
+    assert "Check how it is written" in require_conditioned(found, "jenjang", "SMK").reason.en
     assert [t for t in found.coefficients["term"].unique() if t.startswith("jenjang")] == [
         "jenjang=(pooled)",
         "jenjang=SMP",

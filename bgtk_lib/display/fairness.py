@@ -122,7 +122,7 @@ def name_grouping(code: str) -> Text:
 
 def name_group(code: str) -> Text:
     """Return the words of one group, its code where it has none."""
-    return explain("reference", code) if code == REST else find_words("instrument.group", code)
+    return explain("reference", code) if code == REST else find_words("group", code)
 
 
 def draw_experts(released: Released, context: Context) -> Sequence[Shown]:
@@ -132,7 +132,7 @@ def draw_experts(released: Released, context: Context) -> Sequence[Shown]:
         return [draw_notice("note", heading=say("instrument.no_panel"), body=[], language=context.language)]
     rows = frame.assign(
         advice=[_tell_advice(row).said(context.language) for row in frame.to_dict("records")],
-        scale=[find_words("instrument.rating", str(scale)).said(context.language) for scale in frame["scale"]],
+        scale=[find_words("rating", str(scale)).said(context.language) for scale in frame["scale"]],
     ).sort_values("advice", key=lambda _: frame["advice"].eq("keep"), kind="stable")
     columns = [
         Column("item_id", say("column.item"), "code"),

@@ -172,7 +172,7 @@ def draw_options(released: Released, context: Context, *, key: str) -> Sequence[
     if key == "hidden":
         return [draw_notice("note", heading=say("instrument.options_internal"), body=[], language=context.language)]
     rows = [
-        {"item_id": item, **_tell_options(one, context.language)} for item, one in frame.groupby("item_id", sort=False)
+        {"item_id": item, **tell_options(one, context.language)} for item, one in frame.groupby("item_id", sort=False)
     ]
     columns = [
         Column("item_id", say("column.item"), "code"),
@@ -184,7 +184,7 @@ def draw_options(released: Released, context: Context, *, key: str) -> Sequence[
     return [draw_table(pd.DataFrame(rows), columns=columns, caption=caption, language=context.language, note=note)]
 
 
-def _tell_options(rows: pd.DataFrame, language: Language) -> dict[str, str]:
+def tell_options(rows: pd.DataFrame, language: Language) -> dict[str, str]:
     """Return the options of one item as text: the key, the distractors that work, and those that do not."""
     answered = rows[rows["state"] == "answered"]
     keyed = answered["keyed"].fillna(value=False).astype(bool)
@@ -376,9 +376,11 @@ def draw_item_curves(
     return pieces
 
 
-def draw_dependence(released: Released, context: Context, *, limit: float) -> Sequence[Shown]:
-    """Draw the pairs of items that go together beyond the ability they share, and beyond chance (`limit`)."""
+def draw_dependence(released: Released, context: Context, *, limit: float | None) -> Sequence[Shown]:
+    """Draw the pairs of items that go together beyond the ability they share, and beyond chance (`limit`; None: no model)."""
     frame = take_frame(released)
+    if limit is None:
+        return []
     frame = frame[frame["q3_above_mean"] > limit] if "q3_above_mean" in frame else frame
     if frame.empty or "q3" not in frame:
         heading = say("instrument.no_pairs", limit=limit)

@@ -192,6 +192,36 @@ def draw_precision(frame: pd.DataFrame, density: pd.DataFrame, ax: Axes, *, lang
     return ax
 
 
+def draw_course(frame: pd.DataFrame, ax: Axes, *, language: Language) -> Axes:
+    """Draw difficulty and discrimination of one item at each sitting, with their intervals.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``sitting``, ``difficulty`` (0 to ``highest``) and ``item_rest_r`` with ``difficulty_low`` … ``r_high``.
+    ax : Axes
+        ``start_figure(2 * sittings + 1)``.
+    language : {"id", "en"}
+        Language of the words.
+    """
+    at = np.arange(len(frame), dtype=float)
+    share = frame[["difficulty", "difficulty_low", "difficulty_high"]].div(frame["highest"], axis=0)
+    shown = [("p", share, "o", ACCENT, -0.13), ("r", frame[["item_rest_r", "r_low", "r_high"]], "D", MUTED, 0.13)]
+    for name, values, marker, color, lift in shown:
+        value, low, high = (values.iloc[:, place] for place in range(3))
+        ax.hlines(at + lift, low, high, color=color, linewidth=1.4)
+        ax.plot(value, at + lift, marker, color=color, markersize=5, label=say(f"passport.{name}").said(language))
+    ax.axvline(0, color=INK, linewidth=0.8, zorder=0)
+    settle(ax)
+    ax.set_yticks(at, frame["sitting"].tolist())
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(frame) - 0.5, -0.5)
+    ax.set_xlim(min(-0.05, float(frame["r_low"].min()) - 0.05), 1.02)
+    ax.xaxis.set_major_formatter(lambda value, _: number(value, language, 1))
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncol=2, frameon=False, fontsize=SMALL, borderaxespad=0.2)
+    return ax
+
+
 def draw_profile(frame: pd.DataFrame, ax: Axes, *, language: Language) -> Axes:
     """Draw how two groups of equal score did on one item.
 

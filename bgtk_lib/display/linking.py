@@ -36,7 +36,7 @@ def draw_verdict(released: Released, context: Context, *, links: pd.DataFrame) -
     row = {str(name): value for name, value in links.iloc[0].items()}
     found = {f.name: f for f in released.figures}
     keys = []
-    if row["design"] == "common_item":
+    if row.get("design") == "common_item":
         kept, every = found["anchors.kept"].value, found["anchors.anchors"].value
         keys.append(KeyFigure(value=say("linking.key.of", n=kept, of=every), label=say("linking.key.anchors")))
     points = found.get("link.linking_error_points")
@@ -45,8 +45,10 @@ def draw_verdict(released: Released, context: Context, *, links: pd.DataFrame) -
     facts = {"pre": plain(str(row["form_pre"])), "post": plain(str(row["form_post"]))}
     same = row["form_pre"] == row["form_post"] and verdict.value != "not_yet"
     line = say(f"linking.answer.{verdict.value}{'_same' if same else ''}", **facts)
-    design = say(f"linking.design.{row['design']}", **facts)
-    return [draw_answer(line, figures=keys, conditions=[design, *_list_reasons(row)], language=context.language)]
+    unchecked = pd.isna(row.get("verdict"))
+    design = say(f"linking.design.{'same_form' if unchecked else row['design']}", **facts)
+    conditions = [design, *([say("linking.unchecked")] if unchecked else []), *_list_reasons(row)]
+    return [draw_answer(line, figures=keys, conditions=conditions, language=context.language)]
 
 
 def _list_reasons(row: dict[str, Any]) -> list[Text]:
@@ -97,7 +99,8 @@ def draw_anchor_map(released: Released, context: Context) -> Sequence[Shown]:
 
 def draw_link_numbers(released: Released, context: Context) -> Sequence[Shown]:
     """Draw the link's constants, its errors with and without the anchors dropped, and the facts about the anchors."""
-    return draw_facts(choose(released, NUMBERS), context, caption=say("linking.numbers.caption"))
+    numbers = draw_facts(choose(released, NUMBERS), context, caption=say("linking.numbers.caption"))
+    return numbers or [draw_notice("note", heading=say("linking.no_numbers"), body=[], language=context.language)]
 
 
 def draw_link_fingerprints(links: pd.DataFrame, context: Context) -> list[Shown]:

@@ -27,6 +27,7 @@ GLOSSARY = {
     "data_quality": ("gate", "set_aside", "wave", "form"),
     "coverage_map": ("invited", "usable", "denominator", "wave"),
     "instrument": ("item", "difficulty", "discrimination", "distractor", "alpha", "sem", "dif"),
+    "item": ("item", "difficulty", "discrimination", "distractor", "dif", "anchor", "drift"),
     "comparability": ("anchor", "drift", "linking_error", "scale", "form", "wave"),
     "change": ("change", "interval", "g_av", "pairs", "cluster", "wave", "form", "alpha"),
 }
@@ -77,6 +78,7 @@ def name_report(report: Report) -> Text:
     names = {**code_list("assessments"), **report.workspace.assessments}
     parts = [report.declaration.title, *(names[code] for code in report.selection.get("assessment", []))]
     waves = report.selection.get("wave", [])
+    parts += [plain(str(code)) for name in ("form", "item") if (code := getattr(report.parameters, name, None))]
     if report.declaration.name == "change":
         parts.append(say("wave.phase", phase=report.workspace.declared.waves[waves[0]].phase))
     elif len(waves) == 1:

@@ -14,7 +14,7 @@ from pydantic import Field
 from bgtk_lib.change.describe import COMPARING
 from bgtk_lib.coverage import PLACING as COVERAGE_GATES
 from bgtk_lib.errors import ParameterError, Text
-from bgtk_lib.instrument.describe import REVIEW_TABLES, REVIEWING
+from bgtk_lib.instrument.describe import ITEM_TABLES, REVIEW_TABLES, REVIEWING
 from bgtk_lib.linking.describe import LINK_TABLES, LINKING
 from bgtk_lib.schema import districts as district_register
 from bgtk_lib.words import say
@@ -68,6 +68,12 @@ class Instrument(Common):
     wave: str
 
 
+class Item(Common):
+    """Parameters of an item's passport."""
+
+    item: str
+
+
 class Comparability(Common):
     """Parameters of the comparability report."""
 
@@ -114,6 +120,7 @@ PAIR = {"assessment": "assessment", "wave_pre": "wave_pre", "wave_post": "wave_p
 PLACE = {"district": "districts", "jenjang": "jenjang"}
 FORM = {"form": "form", "wave": "wave"}
 SAT = {"form_id": "form", "wave": "wave"}
+ITEM = {"item_id": "item"}
 REPORTS: dict[str, Report] = {
     report.name: report
     for report in (
@@ -141,6 +148,15 @@ REPORTS: dict[str, Report] = {
             reads={**dict.fromkeys(REVIEW_TABLES, FORM), "session": SAT, "scores": SAT, "links": {}},
             rests_on=REVIEWING,
             tells=("D12", "I01", "I03", "I04", "I05"),
+        ),
+        Report(
+            name="item",
+            code="R2b",
+            notebook="02_item_passport.ipynb",
+            parameters=Item,
+            reads=dict.fromkeys(ITEM_TABLES, ITEM),
+            rests_on=REVIEWING,
+            tells=("D12", "I01", "I04", "I05"),
         ),
         Report(
             name="comparability",
@@ -247,6 +263,8 @@ def _check_name(name: str, value: Any, workspace: Workspace) -> None:
         "form": workspace.declared.forms,
         "districts": district_register().index,
     }
+    if name == "item" and workspace.has_derived("items"):  # before the first review nobody knows the items
+        known["item"] = workspace.read_derived("items")["item_id"].unique()
     if name in known and value is not None:
         require_known(value, [*known[name]], what=name)
 

@@ -20,7 +20,7 @@ from bgtk_lib.display.quality import draw_row_account
 from bgtk_lib.editions import apply_decisions, make_passport, name_report_table, read_plan
 from bgtk_lib.engine.parameters import Common, check_parameters, find_report
 from bgtk_lib.engine.parameters import Report as Declaration
-from bgtk_lib.engine.rows import count_answer_states, read_attendance
+from bgtk_lib.engine.rows import count_answer_states, read_attendance, read_key
 from bgtk_lib.errors import ParameterError, Text
 from bgtk_lib.findings import Figure, Flow, FlowStep, Gate, Withheld
 from bgtk_lib.instrument.flags import FEWEST_PERSONS, PROFILES, Limits
@@ -70,6 +70,9 @@ class Report:
                 found["assessment"] = [self.workspace.declared.forms[value].assessment]
             if values and name in ("wave", "waves", "wave_pre", "wave_post"):
                 found.setdefault("wave", []).extend(values)
+            if name == "item" and self.workspace.has_derived("items"):
+                sat, waves = self.read("items"), [*self.workspace.declared.waves]
+                found |= {k: sorted(set(sat[k]), key=[*waves, *sat[k]].index) for k in ("assessment", "form", "wave")}
         return found
 
     @cached_property
@@ -136,11 +139,10 @@ class Report:
     def _load(self, table: str) -> pd.DataFrame:
         if table in ("session", "roster"):
             return read_attendance(self.workspace, table)
-        if table == "answer":
-            return count_answer_states(self.workspace)
-        if self.workspace.stage_record("score") and not self.workspace.has_derived(
-            table
-        ):  # a table that no form or pair of waves gave rise to
+        if table in ("answer", "key"):
+            return count_answer_states(self.workspace) if table == "answer" else read_key(self.workspace)
+        # a table that no form or pair of waves gave rise to
+        if self.workspace.stage_record("score") and not self.workspace.has_derived(table):
             return pd.DataFrame()
         return self.workspace.read_derived(table)
 
@@ -166,9 +168,9 @@ class Report:
         return figures
 
     def item_decisions(self) -> pd.DataFrame:
-        """Return what the panel decided about the form's items: item_id, decision, who, date, reason."""
-        rows = read_item_decisions(self.workspace)
-        return rows[rows["form"] == getattr(self.parameters, "form", None)]
+        """Return what the panel decided about the form's items, or about the one item: item_id, decision, who, date, reason."""
+        rows, item = read_item_decisions(self.workspace), getattr(self.parameters, "item", None)
+        return rows[rows["item_id"] == item] if item else rows[rows["form"] == getattr(self.parameters, "form", None)]
 
     @property
     def limits(self) -> Limits:

@@ -32,6 +32,12 @@ def read_attendance(workspace: Workspace, table: str) -> pd.DataFrame:
     return frame
 
 
+def read_key(workspace: Workspace) -> pd.DataFrame:
+    """Return the accepted rows of the key; none where the answers came scored."""
+    key = workspace.read_accepted("key")
+    return conform(pd.DataFrame(), "key") if key is None else key
+
+
 def count_answer_states(workspace: Workspace) -> pd.DataFrame:
     """Return how many answers of each form and tenth of its positions were answered, omitted, not reached."""
     register = workspace.read_accepted("form_item")

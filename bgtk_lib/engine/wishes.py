@@ -14,7 +14,6 @@ from bgtk_lib.errors import ParameterError
 from bgtk_lib.words import say
 from bgtk_lib.workspace import Workspace
 
-
 PAIRED = {"waves": ("wave_pre", "wave_post"), "sittings": ("form", "wave")}  # of a grid: what each pair fills
 
 
@@ -28,7 +27,7 @@ class Wish:
     @property
     def slug(self) -> str:
         """The folder of this selection: what is selected, in parameter order."""
-        selects = ("assessment", "form", "wave", "wave_pre", "wave_post", "waves", "districts", "jenjang")
+        selects = ("assessment", "form", "item", "wave", "wave_pre", "wave_post", "waves", "districts", "jenjang")
         values = [getattr(self.parameters, name, None) for name in selects]
         parts = ["+".join(map(str, v)) if isinstance(v, list) else str(v) for v in values if v]
         return "_".join([*parts, self.parameters.language]).lower().replace(".", "-") or "semua"

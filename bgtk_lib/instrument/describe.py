@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Figure, Withheld
 from bgtk_lib.instrument.dif.rules import explain
+from bgtk_lib.instrument.flags import FEWEST_PERSONS
 from bgtk_lib.instrument.model import Q3_OFFSET
 from bgtk_lib.instrument.options import SURE
 from bgtk_lib.words import say
@@ -20,6 +22,7 @@ REVIEW_TABLES = (
     "items", "steps", "facts", "flags", "options", "traces", "suspects", "curves", "points", "precision", "density",
     "dependence", "loadings", "dif", "dif_profiles", "dif_groups", "panel", "panel_scales", "reliability", "model",
 )  # fmt: skip
+ITEM_TABLES = ("items", "flags", "options", "dif", "panel", "anchors", "key")
 # Figure → column, with the columns of its interval; unit.
 ITEM_FIGURES: Mapping[str, tuple[str, str, str | None, str | None]] = {
     "difficulty": ("difficulty", "credit", "difficulty_low", "difficulty_high"),
@@ -78,6 +81,29 @@ def list_items(items: pd.DataFrame, steps: pd.DataFrame, dif: pd.DataFrame) -> l
                 if pd.notna(step[name]):
                     figures.append(_figure(f"item.{item}.{label}", float(step[name]), "logit", n=int(counts[item])))
     return figures + list_dif(dif)
+
+
+def list_over_waves(items: pd.DataFrame, dif: pd.DataFrame) -> list[Figure]:
+    """Return the numbers of one item at every sitting: as `list_items`, `where` naming form and wave."""
+    places = ["form", "wave"]
+    found = []
+    for place, rows in items.groupby(places, sort=False):
+        where = dict(zip(places, map(str, place), strict=True))
+        tested = dif[(dif[places] == list(place)).all(axis=1)] if "method" in dif else dif
+        found += [replace(f, where={**where, **f.where}) for f in list_items(rows, pd.DataFrame(), tested)]
+    return found
+
+
+def keep_enough(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the tables of items without the sittings of fewer than 30 persons, whose statistics are not told."""
+    few = tables["items"].loc[tables["items"]["n"] < FEWEST_PERSONS, ["form", "wave"]].drop_duplicates()
+    small = pd.MultiIndex.from_frame(few)
+    return {
+        name: frame[~pd.MultiIndex.from_frame(frame[["form", "wave"]]).isin(small)]
+        if {"form", "wave"} <= {*frame}
+        else frame
+        for name, frame in tables.items()
+    }
 
 
 def _list_item(row: Mapping[str, Any]) -> list[Figure]:
@@ -164,9 +190,14 @@ def list_facts(facts: pd.DataFrame, *, n: int) -> list[Figure]:
     return figures
 
 
-def find_q3_limit(facts: pd.DataFrame) -> float:
-    """Return from which Q3 above the mean on two items are told to depend: .20, or what chance brings about if that is more."""
-    known = facts.loc[facts["name"] == "q3_limit", "value"].dropna() if "name" in facts else pd.Series(dtype=float)
+def find_q3_limit(facts: pd.DataFrame) -> float | None:
+    """Return from which Q3 above the mean on two items are told to depend: .20, or what chance brings about if that is more.
+
+    None where no model was fitted.
+    """
+    if "name" not in facts or not facts["name"].eq("mean_q3").any():
+        return None
+    known = facts.loc[facts["name"] == "q3_limit", "value"].dropna()
     return max([Q3_OFFSET, *(float(limit) for limit in known)])
 
 

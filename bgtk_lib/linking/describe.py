@@ -40,12 +40,15 @@ def list_link(links: pd.DataFrame) -> list[Figure]:
     Notes
     -----
     `link.linking_error_points` is the linking error on the reporting scale: what enters the standard error of every mean
-    change.
+    change. Where the same form was sat twice its scores compare without a model; that its items did not drift could then
+    not be checked.
     """
     if links.empty:
         return [_figure("link.verdict", Withheld(say("linking.no_calibration")), "verdict", 0)]
     row = {str(name): value for name, value in links.iloc[0].items()}
     n = int(min(row["n_pre"], row["n_post"]))
+    if pd.isna(row.get("verdict")) and row["form_pre"] == row["form_post"]:
+        return [_figure("link.verdict", "yes_with_notes", "verdict", n)]
     if pd.isna(row.get("verdict")):
         reason = Text(id=str(row["reason_id"]), en=str(row["reason_en"]))
         return [_figure("link.verdict", Withheld(reason), "verdict", n)]

@@ -123,6 +123,8 @@ def _link_phases(
     sides = _list_sides(workspace, sittings)
     frozen = {name: read_link(path) for name, path in keep_frozen(workspace)["link"].items()}
     conditioning = _list_groups(workspace, sittings)
+    first = sittings.sort_values("start", kind="stable").drop_duplicates("pid").set_index("pid")
+    schools = first["npsn"] if workspace.rules.cluster == "school" else None
     found: list[tuple[dict[str, str], Linked, Compared | None, list[Gate]]] = []
     for wave_pre, wave_post in waves_by_phase(workspace.declared.waves):
         here = scores[scores["wave"].isin([wave_pre, wave_post])]
@@ -148,6 +150,7 @@ def _link_phases(
                     two,
                     pids=sittings.set_index("session_id")["pid"],
                     conditioning=conditioning,
+                    cluster=schools,
                     rules=workspace.rules,
                     decisions=decisions,
                     frozen=frozen.get(f"{two[wave_pre].form}~{two[wave_post].form}@{wave_pre}~{wave_post}"),

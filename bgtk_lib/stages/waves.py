@@ -105,6 +105,7 @@ def compare_waves(
     *,
     pids: pd.Series[str],
     conditioning: pd.DataFrame,
+    cluster: pd.Series[str] | None,
     rules: Rules,
     decisions: list[dict[str, str]],
     frozen: Link | None,
@@ -119,6 +120,8 @@ def compare_waves(
         Session → person.
     conditioning : DataFrame
         Index pid, a column a grouping that may be compared.
+    cluster : Series or None
+        Index pid: what change is clustered by (schools), for the draws to share; None: nothing.
     rules : Rules
         Link method, number of plausible values, seed.
     decisions : list of dict
@@ -137,7 +140,9 @@ def compare_waves(
             wave: (sides[wave].credit.set_axis(pids.reindex(sides[wave].credit.index)), curves[wave]) for wave in sides
         }
         rng = np.random.default_rng([rules.seed, *f"{pre.form}@{wave_pre}>{post.form}@{wave_post}".encode()])
-        plausible = draw_plausible_values(waves, conditioning=conditioning, n_values=rules.plausible_values, rng=rng)
+        plausible = draw_plausible_values(
+            waves, conditioning=conditioning, cluster=cluster, n_values=rules.plausible_values, rng=rng
+        )
     if isinstance(plausible, PlausibleValues):
         found = freeze_scale(plausible, wave=wave_pre, assessment=pre.form)
         scale = None if isinstance(found, Withheld) else found
@@ -159,10 +164,11 @@ def judge_waves(
 ) -> list[Gate]:
     """C01, C06 and, where items link the waves, I04."""
     links = [compared.link] if isinstance(compared.link, Link) else []
-    gates = [
-        judge_linked(compared.comparison, links, scope),
-        judge_reuse(compared.comparison, released=released, scope=scope),
-    ]
+    ground = judge_linked(compared.comparison, links, scope)
+    if links and links[0].design == "common_item" and ground.state in ("OK", "WARN") and not compared.carries_change:
+        message = say("gate.C01.no_values", reason=compared.plausible.reason)  # type: ignore[union-attr]
+        ground = Gate(code="C01", state="STOP", scope=scope, message=message)
+    gates = [ground, judge_reuse(compared.comparison, released=released, scope=scope)]
     if links and links[0].design == "common_item":
         dif = {wave: side.large_dif for wave, side in sides.items()}
         gates.append(judge_anchor_fairness(dif, links[0].kept, scope))

@@ -164,7 +164,9 @@ class Workspace:
 
     def stage_folder(self, stage: str) -> Path:
         """Return where a stage writes: ``data/canonical``, ``derived``, ``instrument`` or ``scores``."""
-        return self.folder({"ingest": "canonical", "check": "derived", "review": "instrument", "score": "scores"}[stage])
+        return self.folder(
+            {"ingest": "canonical", "check": "derived", "review": "instrument", "score": "scores"}[stage]
+        )
 
     def stage_record(self, stage: str) -> dict[str, Any]:
         """Return what a stage left about itself: its fingerprint, its gates, its counts; empty before it ran."""
@@ -231,9 +233,14 @@ def _check_names(declared: WorkspaceDeclaration) -> None:
     for wave, entry in declared.waves.items():
         if entry.window and entry.window[0] > entry.window[1]:
             raise ParameterError(say("wave.window_reversed", wave=wave))
-    for code in declared.rules.exposed_districts:
+    _check_rules(declared.rules)
+
+
+def _check_rules(rules: Rules) -> None:
+    """Refuse districts that do not exist, and a missing cluster without its reason."""
+    for code in rules.exposed_districts:
         require_known(code, code_list("districts"), what="rules.exposed_districts")
-    if declared.rules.cluster == "none" and not declared.rules.cluster_reason:
+    if rules.cluster == "none" and not rules.cluster_reason:
         raise ParameterError(say("rules.cluster_reason"))
 
 

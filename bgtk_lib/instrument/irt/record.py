@@ -64,7 +64,9 @@ def _encode(calibration: Calibration) -> dict[str, Any]:
             "intercepts": [[None if np.isnan(one) else one for one in row] for row in curves.intercepts.tolist()],
             "graded": curves.graded.tolist(),
         },
-        **{name: _list_records(_type_columns(known[name])) for name in FRAMES},  # as read: 1 is not 1.0 in a fingerprint
+        **{
+            name: _list_records(_type_columns(known[name])) for name in FRAMES
+        },  # as read: 1 is not 1.0 in a fingerprint
         "covariance": {
             "names": list(calibration.covariance.index),
             "values": [

@@ -70,5 +70,19 @@ def declare_workspace(design: Design) -> dict[str, Any]:
         "forms": forms,
         "control_totals": "data/control_totals.csv",
         "rules": rules,
-        "reports": [dict(entry) for entry in base["reports"]],
+        "reports": [*(dict(entry) for entry in base["reports"]), *_ask_for_instruments(design)],
     }
+
+
+def _ask_for_instruments(design: Design) -> list[dict[str, Any]]:
+    """Return the reports on instruments that a demonstration makes: two forms, and the link of the one that has two forms."""
+    first = design.phases[0]
+    pre, post = (wave_name(first, occasion) for occasion in OCCASIONS)
+    here = [code for code in ("PED", "SSL") if code in design.taken(first)]
+    if not here:
+        return []
+    pair = {"assessment": here[-1], "wave_pre": pre, "wave_post": post}
+    sittings = [[form_name(code, first), pre] for code in here]
+    reports: list[dict[str, Any]] = [{"report": "instrument", "grid": {"sittings": sittings}}]
+    reports.append({"report": "comparability", "parameters": pair})
+    return [*reports, {"report": "change", "parameters": pair}] if "SSL" in here else reports
