@@ -26,7 +26,7 @@ run: env ## everything in workspace.yaml that is stale
 	@$(BGTK) run
 
 test: env ## the tests but the slow ones
-	@$(PY) -m pytest -q -n auto --dist loadfile
+	@$(PY) -m pytest -q -n auto --dist worksteal
 	@echo
 	@echo 'Each test names what it holds: tests/. The rest: make test-all, make check, make coverage.'
 
