@@ -131,7 +131,7 @@ def test_fairness_by_sex_has_the_sizes_of_r_and_the_classes_of_ets(reported: Cal
 
 def test_groups_too_small_to_compare_are_said_not_to_be(reported: Callable[[str], Path]) -> None:
     found = read_figures(reported("verbal_aggression"), "va-2_again_en")
-    untested = found["item.D1.dif.sex.class"]
+    untested = found["dif.sex"]
     assert untested["value"] is None
     assert "Not tested" in untested["withheld"]["en"]  # type: ignore[index]
 
