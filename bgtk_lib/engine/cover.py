@@ -110,7 +110,8 @@ def _population(report: Report) -> dict[str, Any]:
 def _name_status(report: Report) -> str:
     """Return the status's word; the data quality report names what its gates do to the others."""
     if report.declaration.name != "data_quality":
-        return report.status
+        told = any(gate.closed and gate.code in report.declaration.tells for gate in report.gates)
+        return "told" if told and report.status == "done" else report.status
     states = {gate.state for gate in report.gates if gate.closed}
     return "quality_stop" if "STOP" in states else "quality_hold" if "HOLD" in states else "quality_open"
 

@@ -21,6 +21,7 @@ MADE: Mapping[str, tuple[str, str]] = {
     "calibration": ("instrument", "calibrations"),
     "link": ("scores", "link_records"),
 }
+SCALE = ".scale.json"  # beside a link: the reporting scale of its waves, held fast with it
 SHORTEST = 12  # digits of a fingerprint that name one file
 
 
@@ -47,9 +48,16 @@ def keep_frozen(workspace: Workspace) -> dict[str, dict[str, Path]]:
         kept = path.parent / "frozen" / MADE[kind][1] / file.name
         if file != kept:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, kept)
+            for one, place in ((file, kept), (scale_of(file), scale_of(kept))):
+                if one.is_file():
+                    shutil.copyfile(one, place)
         found[kind][kept.stem] = kept
     return found
+
+
+def scale_of(link: Path) -> Path:
+    """Return where the reporting scale of a link lies."""
+    return link.with_name(link.name.removesuffix(".json") + SCALE)
 
 
 def _find(workspace: Workspace, kind: str, fingerprint: str) -> Path | None:
@@ -57,6 +65,8 @@ def _find(workspace: Workspace, kind: str, fingerprint: str) -> Path | None:
     stage, folder = MADE[kind]
     places = (workspace.folder("decisions") / "frozen" / folder, workspace.folder(stage) / folder)
     for file in (file for place in places for file in sorted(place.glob("*.json"))):
+        if file.name.endswith(SCALE):
+            continue
         content = read_json(file)
         if len(fingerprint) >= SHORTEST and str(content.get("fingerprint", "")).startswith(fingerprint):
             return file

@@ -22,6 +22,7 @@ from bgtk_lib.instrument.review import FormReview, FormSheet, review_form, stack
 from bgtk_lib.quality import read_gate, write_gate
 from bgtk_lib.schema import conform
 from bgtk_lib.scoring.points import give_credit
+from bgtk_lib.stages.frozen import keep_frozen
 from bgtk_lib.stages.persons import describe_sittings, list_programmes
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace
@@ -99,6 +100,7 @@ def run_review(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
     session = workspace.read_accepted("session")
     session = conform(pd.DataFrame(), "session") if session is None else session
     decisions = read_item_decisions(workspace)
+    keep_frozen(workspace)  # what a decision names is kept before it is made anew
     found: list[tuple[Place, dict[str, pd.DataFrame]]] = []
     gates: list[Gate] = []
     with replacing(workspace.stage_folder("review")) as making:

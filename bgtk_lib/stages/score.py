@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+
 import pandas as pd
 
 from bgtk_lib.change.gates import judge_interval, judge_retention
@@ -17,13 +20,14 @@ from bgtk_lib.pairing import Linked, pair_waves
 from bgtk_lib.quality import write_gate
 from bgtk_lib.schema import conform
 from bgtk_lib.scoring.points import NO_SCORES, NONE_LOST, Scored, score_form, score_totals
-from bgtk_lib.stages.frozen import keep_frozen
+from bgtk_lib.scoring.scale import Scale
+from bgtk_lib.stages.frozen import keep_frozen, scale_of
 from bgtk_lib.stages.persons import describe_sittings, list_programmes
 from bgtk_lib.stages.review import lay_sheets, read_item_decisions
 from bgtk_lib.stages.waves import ABILITY_COLUMNS, Compared, FormAnswers, compare_waves, judge_waves
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace, waves_by_phase
-from bgtk_lib.workspace.store import replacing, write_json, write_table
+from bgtk_lib.workspace.store import read_json, replacing, write_json, write_table
 
 
 def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
@@ -46,6 +50,7 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
     scored, gates = _score_all(workspace, session)
     tables = _collect(sittings, scored)
     links: dict[str, Link] = {}
+    scales: dict[str, Scale] = {}
     stacked: dict[str, list[pd.DataFrame]] = {}
     for scope, linked, found, judged in _link_phases(workspace, tables["scores"], sittings, tell):
         gates += judged
@@ -54,9 +59,9 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
             parts |= {name: frame.assign(**scope) for name, frame in found.tables.items()}
             parts["abilities"] = found.abilities
             if isinstance(found.link, Link):
-                links[f"{found.link.form_pre}~{found.link.form_post}@{scope['wave_pre']}~{scope['wave_post']}"] = (
-                    found.link
-                )
+                name = f"{found.link.form_pre}~{found.link.form_post}@{scope['wave_pre']}~{scope['wave_post']}"
+                links[name] = found.link
+                scales |= {name: found.scale} if found.scale else {}
         for name, frame in parts.items():
             stacked.setdefault(name, []).append(frame)
     gates += _judge_pooling(sittings, [*links.values()])
@@ -71,6 +76,8 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
             write_table(making, name, frame)
         for name, link in links.items():
             write_link(making / "link_records" / f"{name}.json", link)
+        for name, scale in scales.items():
+            write_json(scale_of(making / "link_records" / f"{name}.json"), asdict(scale))
         write_json(making / "stage.json", record)
     return gates
 
@@ -121,7 +128,7 @@ def _link_phases(
     """Return every assessment's waves within its phase: scope, pairs, comparison, gates."""
     decisions = read_decisions(workspace.folder("decisions") / "links.csv")
     sides = _list_sides(workspace, sittings)
-    frozen = {name: read_link(path) for name, path in keep_frozen(workspace)["link"].items()}
+    frozen = {name: (read_link(path), _read_scale(path)) for name, path in keep_frozen(workspace)["link"].items()}
     conditioning = _list_groups(workspace, sittings)
     first = sittings.sort_values("start", kind="stable").drop_duplicates("pid").set_index("pid")
     schools = first["npsn"] if workspace.rules.cluster == "school" else None
@@ -164,6 +171,12 @@ def _link_phases(
                 linked = _tell_on_scale(linked, compared)
             found.append((scope, linked, compared, gates))
     return found or [({}, pair_waves(scores, assessment="", wave_pre="", wave_post=""), None, [])]
+
+
+def _read_scale(link: Path) -> Scale | None:
+    """Return the scale that is held fast with a link; None where the link had none."""
+    content = read_json(scale_of(link))
+    return None if content is None else Scale(**content)
 
 
 def _list_sides(workspace: Workspace, sittings: pd.DataFrame) -> dict[tuple[str, str], FormAnswers]:

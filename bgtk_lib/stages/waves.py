@@ -108,7 +108,7 @@ def compare_waves(
     cluster: pd.Series[str] | None,
     rules: Rules,
     decisions: list[dict[str, str]],
-    frozen: Link | None,
+    frozen: tuple[Link, Scale | None] | None,
 ) -> Compared:
     """Compare two waves of one assessment, each on one form.
 
@@ -126,12 +126,12 @@ def compare_waves(
         Link method, number of plausible values, seed.
     decisions : list of dict
         As `compare.read_decisions` returns them.
-    frozen : Link or None
-        A link that a decision holds fast.
+    frozen : (Link, Scale or None) or None
+        A link that a decision holds fast, and the scale with it.
     """
     (wave_pre, pre), (wave_post, post) = sides.items()
     comparison = compare_forms({pre.form}, {post.form}, decisions)
-    link: Link | Withheld = frozen or _link(pre, post, rules=rules)
+    link: Link | Withheld = frozen[0] if frozen else _link(pre, post, rules=rules)
     curves = _place_curves(sides, link)
     plausible: PlausibleValues | Withheld = Withheld(say("linking.no_scale"))
     scale: Scale | None = None
@@ -146,6 +146,7 @@ def compare_waves(
     if isinstance(plausible, PlausibleValues):
         found = freeze_scale(plausible, wave=wave_pre, assessment=pre.form)
         scale = None if isinstance(found, Withheld) else found
+        scale = frozen[1] or scale if frozen else scale
     abilities = [_measure(sides[wave], curves[wave], scale) for wave in sides if curves and scale] or [
         pd.DataFrame(columns=ABILITY_COLUMNS)
     ]
