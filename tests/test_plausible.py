@@ -678,3 +678,22 @@ def test_gathering_keeps_persons_and_items_in_order(rng):
     assert found.pids.is_monotonic_increasing
     assert found.each[0].credit == pytest.approx(waves["pre"][0].to_numpy())
     assert found.n_both == 60
+
+
+def test_draws_of_persons_whose_waves_disagree_beyond_a_narrow_prior_are_numbers():
+    """Wrong on everything first, right on everything then, under a correlation of .999: the factors' product underflows."""
+    grid = np.linspace(-6, 6, 101)
+    steep = np.array([-40.0 * np.maximum(grid + 4, 0) ** 2, -40.0 * np.maximum(4 - grid, 0) ** 2])
+    evidence = Evidence(grids=(grid, grid), logliks=(steep[:1], steep[1:]))
+    covariance = np.array([[1.0, 0.999], [0.999, 1.0]])
+    drawn = draw_abilities(evidence, np.zeros((1, 2)), covariance, rng=np.random.default_rng(1))
+    assert np.isfinite(drawn).all()
+    precision, (first, second) = np.linalg.inv(covariance), np.meshgrid(grid, grid, indexing="ij")
+    logs = (
+        steep[0][:, None]
+        + steep[1]
+        - 0.5 * (precision[0, 0] * (first**2 + second**2) + 2 * precision[0, 1] * first * second)
+    )
+    weights = np.exp(logs - logs.max())
+    middle = (weights.sum(axis=1) @ grid) / weights.sum()
+    assert drawn[0, 0] == pytest.approx(middle, abs=0.5)

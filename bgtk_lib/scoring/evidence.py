@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from bgtk_lib.scoring.sittings import Floats, Sitting
 
@@ -125,11 +127,33 @@ def draw_abilities(evidence: Evidence, mean: Floats, covariance: Floats, *, rng:
     first, second = evidence.grids
     tilting = _Tilting.of(evidence, mean, covariance)
     for at, left, right, _ in tilting.blocks():
-        drawn[at, 0] = _invert(left * (right @ tilting.kernel.T), first, chances[0, at])
+        density = left * (right @ tilting.kernel.T)
+        lost = np.flatnonzero(
+            density.sum(axis=1) <= 0
+        )  # the waves disagree by more than a narrow prior lets doubles hold
+        if len(lost):
+            density[lost] = _weigh_in_logs(evidence, mean, covariance, rows=lost + at.start)
+        drawn[at, 0] = _invert(density, first, chances[0, at])
         expected = mean[at, 1] + slope * (drawn[at, 0] - mean[at, 0])
         density, _ = _tilt(evidence.logliks[1][at] - 0.5 * (second - expected[:, None]) ** 2 / spread)
         drawn[at, 1] = _invert(density, second, chances[1, at])
     return drawn
+
+
+def _weigh_in_logs(evidence: Evidence, mean: Floats, covariance: Floats, *, rows: NDArray[np.intp]) -> Floats:
+    """Return the posterior of the first ability of a few persons, every row's largest 1: slowly, and without underflow."""
+    precision = np.linalg.inv(covariance)
+    away = [grid - mean[rows, at][:, None] for at, grid in enumerate(evidence.grids)]
+    logs = (
+        evidence.logliks[0][rows][:, :, None]
+        + evidence.logliks[1][rows][:, None, :]
+        - 0.5 * precision[0, 0] * away[0][:, :, None] ** 2
+        - precision[0, 1] * away[0][:, :, None] * away[1][:, None, :]
+        - 0.5 * precision[1, 1] * away[1][:, None, :] ** 2
+    )
+    along = logsumexp(logs, axis=2)
+    density: Floats = np.exp(along - along.max(axis=1, keepdims=True))
+    return density
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
