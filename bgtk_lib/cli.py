@@ -12,8 +12,10 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
+from zoneinfo import ZoneInfo
 
 from tqdm import tqdm
 
@@ -23,7 +25,7 @@ from bgtk_lib.words import say, sentences
 from bgtk_lib.workspace import Workspace, open_workspace
 from bgtk_lib.workspace.typed import nearest, read_yaml, require_known
 
-COMMANDS = ("demo", "run", "ingest", "check", "score", "report", "parameters", "export")
+COMMANDS = ("demo", "run", "ingest", "check", "score", "report", "parameters", "plan", "export")
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,6 +71,8 @@ def build_parser(language: Language) -> Parser:
             one.add_argument("--params", metavar="FILE", help=told("params"))
         if name == "parameters":
             one.add_argument("name", help=told("report_name"))
+        if name == "plan":
+            one.add_argument("--lock", action="store_true", help=told("lock"))
         if name == "export":
             one.add_argument("kind", nargs="?", default="", help=told("export_kind"))
             one.add_argument("--form", help=told("form"))
@@ -315,11 +319,30 @@ def _run_export(chosen: argparse.Namespace, language: Language) -> int:
     return 1 if made["gates"] else 0
 
 
+def _run_plan(chosen: argparse.Namespace, language: Language) -> int:
+    """Check the analysis plan, lock it if asked, and say for every later measurement where it stands."""
+    from bgtk_lib.stages.analysis_plan import judge_plan
+    from bgtk_lib.workspace.plan_lock import lock_plan, read_plan_state
+
+    workspace = _open(chosen)
+    if chosen.lock:
+        lock_plan(workspace, now=datetime.now(ZoneInfo(workspace.declared.time_zone)))
+    state = read_plan_state(workspace)
+    gates = judge_plan(state)
+    if chosen.json:
+        locked = {"sha256": state.lock.sha256, "locked_at": state.lock.locked_at.isoformat()} if state.lock else None
+        print(json.dumps({"lock": locked, "gates": _list_gates(gates)}, ensure_ascii=False, sort_keys=True))
+    else:
+        for gate in gates:
+            print(f"{gate.code} {gate.state:4} {gate.scope_text}\n     {gate.message.said(language)}")
+    return 1 if any(gate.closed for gate in gates) else 0
+
+
 def _run_demo(chosen: argparse.Namespace, language: Language) -> int:
     """Write a made-up province, do all that `run` does, and hold the gates that closed against those expected."""
     from bgtk_lib.engine.wishes import list_wishes
     from bgtk_lib.stages import read_gates, run_stages
-    from bgtk_lib.synthetic import FAULTS, SCENARIOS, SIZES, Design, expected_gates, write_demo
+    from bgtk_lib.synthetic import FAULTS, SCENARIOS, SIZES, Design, clear_demo, expected_gates, write_demo
 
     require_known(chosen.size, SIZES, what="--size")
     require_known(chosen.scenario, SCENARIOS, what="--scenario")
@@ -328,7 +351,7 @@ def _run_demo(chosen: argparse.Namespace, language: Language) -> int:
     if not chosen.seed.isdecimal() or len(chosen.seed) > 18:
         raise ParameterError(say("declared.wrong_type", path="--seed", found=chosen.seed[:20], wanted=say("kind.int")))
     folder = Path(chosen.folder)
-    _clear_demo(folder)
+    clear_demo(folder)
     _tell(say("cli.demo_writing", folder=folder.name), language)
     write_demo(
         folder, Design(size=chosen.size, scenario=chosen.scenario, seed=int(chosen.seed)), faults=tuple(chosen.fault)
@@ -351,25 +374,6 @@ def _write_gates(gates: dict[str, Any]) -> str:
     return ", ".join(f"{code} {state}" for code, state in sorted(gates.items())) or "–"
 
 
-def _clear_demo(folder: Path) -> None:
-    """Remove an earlier demonstration; anything else in the way is refused."""
-    above = next(parent for parent in folder.resolve().parents if parent.exists())
-    if not above.is_dir():
-        raise ParameterError(say("cli.demo_folder", folder=above.name))
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if folder.resolve() in (Path.cwd(), *Path.cwd().parents):  # never the ground one stands on
-        raise ParameterError(say("cli.demo_folder", folder=folder.name or "."))
-    try:
-        declared = open_workspace(folder).declared
-        made_up = declared.data_kind == "synthetic" and declared.name.startswith("demo")
-    except BgtkError:
-        made_up = False
-    if not made_up:
-        raise ParameterError(say("cli.demo_folder", folder=folder.name))
-    shutil.rmtree(folder)
-
-
 _RUN: dict[str, Callable[[argparse.Namespace, Language], int]] = {
     "demo": _run_demo,
     "run": _run_all,
@@ -378,6 +382,7 @@ _RUN: dict[str, Callable[[argparse.Namespace, Language], int]] = {
     "score": _run_stage("score"),
     "report": _run_report,
     "parameters": _run_parameters,
+    "plan": _run_plan,
     "export": _run_export,
 }
 

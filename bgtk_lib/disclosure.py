@@ -13,6 +13,7 @@ from bgtk_lib.findings import Figure, Flow, FlowStep, Withheld
 from bgtk_lib.words import say
 
 FEWEST_FOR_DENSITY = 30
+LEVEL_CELLS = ("level", "first", "second", "group")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class Released:
 
     figures: tuple[Figure, ...] = ()
     frame: pd.DataFrame | None = None
+
+    def __add__(self, other: Released) -> Released:
+        """Return the figures of both."""
+        return Released((*self.figures, *other.figures))
 
 
 def plan_suppression(tables: Mapping[str, pd.Series[int]], *, min_cell: int) -> Plan:
@@ -116,6 +121,28 @@ def release(figures: Iterable[Figure], plan: Plan, *, table: str | None = None, 
     """
     hidden = plan.hidden.get(table or "", {})
     return Released(tuple(_screen(figure, plan.min_cell, hidden, cell) for figure in figures))
+
+
+def release_groups(figures: Iterable[Figure], plan: Plan, *, tables: Mapping[str, str]) -> Released:
+    """Return figures of subgroups as they may be shown; each grouping is a table of its own.
+
+    Parameters
+    ----------
+    figures : iterable of Figure
+        `where` names the grouping, and its level; or first and second, the two levels that are compared.
+    plan : Plan
+        The edition's plan.
+    tables : mapping
+        Grouping → its table.
+    """
+    shown = []
+    for figure in figures:
+        hidden = plan.hidden.get(tables.get(figure.where.get("grouping", ""), ""), {})
+        levels = [level for cell in LEVEL_CELLS for level in figure.where.get(cell, "").split("+")]
+        cell = next((level for level in levels if level in hidden), "")
+        shown.append(_screen(replace(figure, where={"cell": cell}), plan.min_cell, hidden, "cell"))
+        shown[-1] = replace(shown[-1], where=figure.where)
+    return Released(tuple(shown))
 
 
 def _screen(figure: Figure, min_cell: int, hidden: Mapping[str, str], cell: str) -> Figure:

@@ -20,7 +20,10 @@ from bgtk_lib.workspace.store import code_fingerprint, library_versions, read_js
 from bgtk_lib.workspace.typed import read_decision_rows, require_known
 
 DECISION_COLUMNS = ("date", "who", "code", "scope", "decision", "reason")
-SELECTS = ("assessment", "form", "wave", "wave_pre", "wave_post", "districts", "jenjang")
+SELECTS = (
+    *("assessment", "form", "wave", "wave_pre", "wave_post", "districts", "jenjang"),
+    *("programme", "role", "assignment", "comparison", "spillover", "unit"),  # whom a programme's report compares
+)
 
 
 def apply_decisions(gates: Iterable[Gate], path: Path) -> list[Gate]:

@@ -10,7 +10,8 @@ from bgtk_lib.errors import LinkageError
 from bgtk_lib.findings import Withheld
 from bgtk_lib.words import say
 
-PERSON_COLUMNS = ["district", "npsn", "jenjang"]
+PERSON_COLUMNS = ["district", "npsn", "jenjang", "sex", "status", "device"]
+TOLD = "sex_told"  # as the export of that wave itself says it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +22,11 @@ class Linked:
     ----------
     pairs : DataFrame
         pid, assessment, wave_pre, wave_post, form_pre, form_post, score_pre, score_post (points of the form; where `unit`
-        is ``scale``, points of the reporting scale), points_pre (of the form, in any case), points_max, linking_error (in
-        `unit`) and n_anchors of the link, days between the sittings, and district, npsn, jenjang at the first.
+        is ``scale``, points of the reporting scale), points_pre, points_max, points_post, points_max_post (of either
+        form, in any case), sex_pre and sex_post (as each wave's export has it), linking_error (in `unit`), n_anchors and n_link
+        (persons) of the link, days between the sittings, and district, npsn, jenjang, sex, status, device at the first.
     unpaired : DataFrame
-        pid, assessment, wave_pre, wave_post, reason (``only_pre`` or ``only_post``), score, district, npsn, jenjang.
+        pid, assessment, wave_pre, wave_post, reason (``only_pre`` or ``only_post``), score, district, npsn, jenjang, sex, status, device.
     """
 
     pairs: pd.DataFrame
@@ -43,7 +45,8 @@ def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_pos
     Parameters
     ----------
     scores : DataFrame
-        pid, wave, assessment, form_id, points, points_max, start, district, npsn, jenjang; one row a person and wave.
+        pid, wave, assessment, form_id, points, points_max, start, district, npsn, jenjang, sex, status, device (what is not
+        known of anybody may be absent); one row a person and wave.
     assessment, wave_pre, wave_post : str
         What is linked, before and after.
 
@@ -53,6 +56,7 @@ def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_pos
         If a person has two scores at a wave: the attempt rule must have chosen one.
     """
     here = scores[scores["assessment"] == assessment]
+    here = here.reindex(columns=[*here.columns, *(name for name in (*PERSON_COLUMNS, TOLD) if name not in here)])
     sides = {}
     for side, wave in (("pre", wave_pre), ("post", wave_post)):
         one = here[here["wave"] == wave]
@@ -72,9 +76,14 @@ def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_pos
             "score_post": second["points"].to_numpy(),
             "points_pre": first["points"].to_numpy(),
             "points_max": first["points_max"].to_numpy(),
+            "points_post": second["points"].to_numpy(),
+            "points_max_post": second["points_max"].to_numpy(),
+            "sex_pre": first[TOLD].to_numpy(),
+            "sex_post": second[TOLD].to_numpy(),
             "unit": "points",
             "linking_error": 0.0,
             "n_anchors": 0,
+            "n_link": 0,
             "days": (second["start"].dt.normalize() - first["start"].dt.normalize()).dt.days.to_numpy(),
         }
     ).assign(**{name: first[name].to_numpy() for name in PERSON_COLUMNS})

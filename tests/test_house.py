@@ -38,6 +38,7 @@ ROOMS = [
     "pairing",
     "coverage",
     "change",
+    "programme",
     "stages",
     "disclosure",
     "display",

@@ -31,6 +31,7 @@ def resolve(*written, system):
 def test_tables_are_those_of_the_interface():
     assert set(schema.tables()) == {
         "roster", "session", "answer", "total", "form_item", "key", "panel", "teacher", "school", "training", "population",
+        "applicant", "rubric",
     }  # fmt: skip
 
 

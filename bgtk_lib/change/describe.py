@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from bgtk_lib.change.drawn import lay_draws
 from bgtk_lib.change.estimate import Change
 from bgtk_lib.change.leavers import LeaverGap
-from bgtk_lib.change.strata import StratifiedMean
 from bgtk_lib.findings import Figure, Flow, FlowStep, Withheld
 from bgtk_lib.words import plain, say
 
 # What measuring rests on, and what comparing two waves rests on beside it.
 MEASURING = ("D01", "D02", "D04", "D05", "D06", "D07", "D10", "D12", "E08", "I01", "P07")
-COMPARING = (*MEASURING, "C01", "C03", "C05", "C06", "C09")
+COMPARING = (*MEASURING, "C01", "C03", "C04", "C05", "C06", "C09", "C11")
 PLACING = (*COMPARING, "D08")
 PRACTICE_SD = 0.25  # what sitting the same form again may add, at most (Hausknecht et al. 2007)
 FEWEST_DF = 3  # below, a t interval of cluster means says next to nothing, and its coverage is not known
@@ -58,13 +58,20 @@ def list_change(change: Change | Withheld, pairs: pd.DataFrame) -> list[Figure]:
         figure(name="pairs.n", value=change.n_pairs, unit="persons"),
         figure(name="clusters.n", value=change.n_clusters, unit="clusters"),
         figure(name="clusters.effective", value=change.n_clusters_effective, unit="clusters"),
-        correct_practice(change),
+        *([correct_practice(change)] if _is_same_form(pairs) else []),
     ]
 
 
+def _is_same_form(pairs: pd.DataFrame) -> bool:
+    """Whether the very items came again; where no form is named, they did."""
+    return "form_pre" not in pairs or bool((pairs["form_pre"] == pairs["form_post"]).all())
+
+
 def _list_scale(pairs: pd.DataFrame, figure: Callable[..., Figure]) -> list[Figure]:
-    """Return the end of the form's own scale, or what linking adds to the error on the reporting scale."""
-    if pairs["points_max"].isna().all():
+    """Return the end of the form's own scale, or what linking two forms adds to the error on the reporting scale."""
+    if "unit" in pairs and pairs["unit"].eq("scale").any():
+        if _is_same_form(pairs):
+            return []
         return [figure(name="link.linking_error_points", value=float(pairs["linking_error"].iloc[0]), unit="points")]
     return [figure(name="scale.max", value=float(pairs["points_max"].max()), unit="points")]
 
@@ -131,46 +138,6 @@ def list_leavers(gap: LeaverGap | Withheld, *, n_leavers: int, n_joiners: int) -
         figure(name="leavers.mean_pre", value=gap.mean_leavers, unit="points", gates=MEASURING),
         figure(name="leavers.g", value=gap.g, low=gap.low, high=gap.high, unit="sd", gates=MEASURING),
     ]
-
-
-def list_sensitivity(
-    change: Change | Withheld, adjusted: StratifiedMean | Withheld, wider: Change | Withheld, *, n_first: int, few: bool
-) -> list[Figure]:
-    """Return the headline beside other ways of computing it: `sensitivity.<way>`.
-
-    Parameters
-    ----------
-    change : Change or Withheld
-        Complete pairs, the headline.
-    adjusted : StratifiedMean or Withheld
-        With those who left, if their second score depends on the first only (`adjust_for_leavers`).
-    wider : Change or Withheld
-        The headline with districts as clusters: the wider claim.
-    n_first : int
-        Persons behind the adjusted one: all who sat the first wave.
-    few : bool
-        Whether so few left that the adjusted line would give them away; it is withheld then.
-    """
-    pairs, first = say("population.pairs"), say("population.first_wave")
-    figure = partial(Figure, unit="points", gates=COMPARING, status="exploratory")
-    complete = partial(figure, name="sensitivity.complete", population=pairs)
-    regressed = partial(figure, name="sensitivity.leavers_regressed", population=first, n=n_first)
-    clustered = partial(figure, name="sensitivity.district_clusters", population=pairs)
-    if isinstance(change, Withheld):
-        return [complete(value=change, n=0)]
-    figures = [complete(value=change.mean, n=change.n_pairs, low=change.low, high=change.high, se=change.se)]
-    if few:
-        figures.append(regressed(value=Withheld(say("withheld.complement"), kind="complement")))
-    elif isinstance(adjusted, Withheld):
-        figures.append(regressed(value=adjusted))
-    else:
-        told = regressed(value=adjusted.estimate, low=adjusted.low, high=adjusted.high, se=adjusted.se)
-        figures.append(told)
-    if isinstance(wider, Withheld):
-        figures.append(clustered(value=wider, n=change.n_pairs))
-    elif wider.cluster != change.cluster:
-        figures.append(clustered(value=wider.mean, n=wider.n_pairs, low=wider.low, high=wider.high, se=wider.se))
-    return [*figures, correct_practice(change)]
 
 
 def correct_practice(change: Change) -> Figure:
@@ -240,13 +207,15 @@ def place_means(grid: pd.DataFrame, change: Change | Withheld) -> pd.DataFrame:
     return grid.assign(mean=grid["wave"].map({"pre": change.mean_pre, "post": change.mean_post}).astype(float))
 
 
-def estimate_density(pairs: pd.DataFrame, *, tail: int, points: int = 61) -> pd.DataFrame:
+def estimate_density(
+    pairs: pd.DataFrame, draws: pd.DataFrame | None = None, *, tail: int, points: int = 61
+) -> pd.DataFrame:
     """Return smooth densities of the scores of both waves: no mark stands for a person, and no end shows one.
 
     Parameters
     ----------
-    pairs : DataFrame
-        score_pre, score_post, points_max.
+    pairs, draws
+        As in `estimate_change`; of the draws the first is shown.
     tail : int
         Persons that lie beyond either end of each curve, at least: the lowest and highest scores are not drawn.
     points : int
@@ -263,13 +232,14 @@ def estimate_density(pairs: pd.DataFrame, *, tail: int, points: int = 61) -> pd.
     outside the scale (the reporting scale has no ends), rounded to a hundredth of the peak: what single persons add cannot be read back from the curve.
     """
     empty = pd.DataFrame(columns=["wave", "x", "density", "mean", "n"])
-    bounded = pairs["unit"].eq("points").all() if "unit" in pairs else True
+    drawn = lay_draws(pairs, pd.DataFrame() if draws is None else draws)
+    bounded = drawn.unit == "points"
     if (bounded and pairs["points_max"].isna().any()) or len(pairs) < 2 * tail:
         return empty
     highest = float(pairs["points_max"].max()) if bounded else np.inf
     parts = []
-    for wave in ("pre", "post"):
-        scores = np.sort(pairs[f"score_{wave}"].to_numpy(dtype=float))
+    for wave, sides in (("pre", drawn.pre), ("post", drawn.post)):
+        scores = np.sort(sides[:, 0])
         if scores[0] == scores[-1]:
             return empty
         grid = np.linspace(scores[tail], scores[-tail - 1], points)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from bgtk_lib.change.clusters import Floats, code_clusters
-from bgtk_lib.change.strata import ClusterBy, lay_out, mean_by_strata, take_scores
+from bgtk_lib.change.drawn import combine_means, lay_draws
+from bgtk_lib.change.strata import ClusterBy, lay_out
 from bgtk_lib.errors import ParameterError, Text
 from bgtk_lib.findings import Withheld
 from bgtk_lib.words import say
@@ -85,17 +87,21 @@ class Change:
 
 def estimate_change(
     pairs: pd.DataFrame,
+    draws: pd.DataFrame | None = None,
     *,
     cluster: ClusterBy,
     confidence: float = 0.95,
     cluster_reason: Text | None = None,
 ) -> Change | Withheld:
-    """Estimate the mean change of everyone who sat both waves.
+    """Estimate the mean change of everyone who sat both waves, with all that makes it uncertain in its interval.
 
     Parameters
     ----------
     pairs : DataFrame
-        One row a person: `score_pre` and `score_post` on one scale, `district` and `npsn` (both may be null).
+        One row a person: `score_pre` and `score_post` on one scale, `district` and `npsn` (both may be null); with draws
+        also pid, `linking_error` and `n_anchors`, as `lay_draws` takes them.
+    draws : DataFrame, optional
+        Plausible values: pid, draw, score_pre, score_post. None or empty: the scores are points of one form.
     cluster : {"school", "district", "none"}
         ``school``: CR2 by `npsn` with districts as fixed strata. ``district``: CR2 by district. ``none``: every person
         alone, which is the paired t test.
@@ -112,12 +118,15 @@ def estimate_change(
     Raises
     ------
     LinkageError
-        If a score is null.
+        If a score is null, or a pair has no draws.
     ParameterError
         If `cluster` is another word, or is ``none`` without a reason.
 
     Notes
     -----
+    From draws every interval has measurement and linking error in it (`drawn.combine`); means, standard deviations and
+    `retest_r`, which then is free of measurement error, are means over the draws.
+
     g_av = J·d with d = mean / s, s = √((sd_pre² + sd_post²) / 2) and J = 1 − 3 / (4(n − 1) − 1). Lakens divides by the
     mean of the two standard deviations instead; the two agree closely while these are alike. Its interval is J times
     the interval of the mean of d + ψ_i, in the same clusters and strata, with the influence of a person
@@ -143,28 +152,26 @@ def estimate_change(
     """
     if cluster == "none" and cluster_reason is None:
         raise ParameterError(say("statistics.reason_needed"))
-    pre, post = take_scores(pairs, "score_pre"), take_scores(pairs, "score_post")
-    layout = lay_out(pairs, cluster)
-    gain = post - pre
-    change = mean_by_strata(gain, **layout, confidence=confidence)
+    drawn = lay_draws(pairs, pd.DataFrame() if draws is None else draws)
+    pre, post, gain = drawn.pre, drawn.post, drawn.gain
+    change = combine_means(drawn, gain, cluster=cluster, linked=1, confidence=confidence)
     if isinstance(change, Withheld):
         return change
 
-    spread = (pre - pre.mean()) ** 2 + (post - post.mean()) ** 2
-    sd_average = np.sqrt((pre.var(ddof=1) + post.var(ddof=1)) / 2)
-    d_average = change.estimate / sd_average
-    size = mean_by_strata(
-        gain / sd_average - d_average / 2 * (spread / spread.mean() - 1), **layout, confidence=confidence
-    )
+    spread = (pre - pre.mean(axis=0)) ** 2 + (post - post.mean(axis=0)) ** 2
+    sd_pre, sd_post = pre.std(axis=0, ddof=1), post.std(axis=0, ddof=1)
+    sd_average = np.sqrt((sd_pre**2 + sd_post**2) / 2)
+    sizes = gain / sd_average - gain.mean(axis=0) / sd_average / 2 * (spread / spread.mean(axis=0) - 1)
+    size = combine_means(drawn, sizes, cluster=cluster, linked=float(1 / sd_average.mean()), confidence=confidence)
     if isinstance(size, Withheld):
         return size
-    small = correct_small_sample(len(gain) - 1)
+    small = correct_small_sample(drawn.n - 1)
     return Change(
-        n_pairs=len(gain),
+        n_pairs=drawn.n,
         mean_pre=float(pre.mean()),
         mean_post=float(post.mean()),
-        sd_pre=float(pre.std(ddof=1)),
-        sd_post=float(post.std(ddof=1)),
+        sd_pre=float(sd_pre.mean()),
+        sd_post=float(sd_post.mean()),
         retest_r=_correlate(pre, post),
         mean=change.estimate,
         se=change.se,
@@ -173,7 +180,7 @@ def estimate_change(
         high=change.high,
         t=change.t,
         p=change.p,
-        d_z=change.estimate / float(gain.std(ddof=1)),
+        d_z=float((gain.mean(axis=0) / gain.std(axis=0, ddof=1)).mean()),
         g_av=small * size.estimate,
         g_av_se=small * size.se,
         g_av_low=small * size.low,
@@ -188,23 +195,34 @@ def estimate_change(
     )
 
 
-def estimate_by_district(pairs: pd.DataFrame, *, cluster: ClusterBy, confidence: float = 0.95) -> pd.DataFrame:
+def estimate_by_district(
+    pairs: pd.DataFrame,
+    draws: pd.DataFrame | None = None,
+    *,
+    cluster: ClusterBy,
+    confidence: float = 0.95,
+    known: Collection[str] | None = None,
+) -> pd.DataFrame:
     """Estimate the mean change of each district, from its own pairs alone.
 
     Parameters
     ----------
-    pairs : DataFrame
+    pairs, draws
         As in `estimate_change`.
     cluster : {"school", "district", "none"}
         As in `estimate_change`; by ``district`` each is a single cluster, so that no interval exists.
     confidence : float
         Of the intervals, between 0 and 1.
+    known : collection of str, optional
+        The districts that the plausible values know of; any other gets no interval, for its draws carry a change that is
+        not its own. None: all.
 
     Returns
     -------
     DataFrame
         `DISTRICT_COLUMNS`, every district of the input in code order, those without one last. `se`, `df`, `low` and
-        `high` are null where `note` says why: ``one_cluster`` or ``no_variation``. Nothing is suppressed here.
+        `high` are null where `note` says why: ``one_cluster``, ``no_variation`` or ``not_conditioned``. Nothing is
+        suppressed here.
 
     Raises
     ------
@@ -221,20 +239,17 @@ def estimate_by_district(pairs: pd.DataFrame, *, cluster: ClusterBy, confidence:
     0        A        2   2.0  1.0          NaN
     1        B        1   2.0  NaN  one_cluster
     """
-    scored = pairs.assign(gain=take_scores(pairs, "score_post") - take_scores(pairs, "score_pre"))
+    drawn = lay_draws(pairs, pd.DataFrame() if draws is None else draws)
     rows = []
-    for district, group in scored.groupby("district", dropna=False):
-        layout = lay_out(group, cluster)
-        change = mean_by_strata(group["gain"], **layout, confidence=confidence)
-        row = {
-            "district": district,
-            "n_pairs": len(group),
-            "mean_pre": group["score_pre"].mean(),
-            "mean_post": group["score_post"].mean(),
-            "mean": group["gain"].mean(),
-        }
-        if isinstance(change, Withheld):
-            lone = code_clusters(layout["cluster"], len(group)).max() == 0
+    for key, places in drawn.frame.groupby("district", dropna=False).indices.items():
+        here, district = drawn.take(places), None if pd.isna(key) else str(key)  # type: ignore[call-overload]
+        change = combine_means(here, here.gain, cluster=cluster, linked=1, confidence=confidence)
+        row = {"district": district, "n_pairs": here.n, "mean_pre": here.pre.mean(), "mean_post": here.post.mean()}
+        row |= {"mean": here.gain.mean()}
+        if known is not None and district is not None and district not in known:
+            rows.append(row | {"note": "not_conditioned"})
+        elif isinstance(change, Withheld):
+            lone = code_clusters(lay_out(here.frame, cluster)["cluster"], here.n).max() == 0
             rows.append(row | {"note": "one_cluster" if lone else "no_variation"})
         else:
             rows.append(row | {"se": change.se, "df": change.df, "low": change.low, "high": change.high})
@@ -247,7 +262,7 @@ def correct_small_sample(df: int) -> float:
 
 
 def _correlate(pre: Floats, post: Floats) -> float | Withheld:
-    """Return the Pearson correlation."""
-    if np.ptp(pre) == 0 or np.ptp(post) == 0:
+    """Return the mean over the draws of the Pearson correlation."""
+    if (np.ptp(pre, axis=0) == 0).any() or (np.ptp(post, axis=0) == 0).any():
         return Withheld(say("statistics.constant_scores"))
-    return float(np.corrcoef(pre, post)[0, 1])
+    return float(np.mean([np.corrcoef(x, y)[0, 1] for x, y in zip(pre.T, post.T, strict=True)]))

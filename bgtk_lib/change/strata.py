@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from bgtk_lib.change.clusters import (
     ROUNDING,
@@ -90,7 +92,55 @@ def mean_by_strata(
     (1.0, 3.0, 2.0)
     """
     values = np.asarray(values, dtype=float)
-    n = len(values)
+    strata = plan_strata(len(values), stratum=stratum, cluster=cluster)
+    return strata if isinstance(strata, Withheld) else strata.average(values[:, None], confidence=confidence)[0]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Strata:
+    """Who stands in which stratum and cluster, worked out once for any number of outcomes.
+
+    Attributes
+    ----------
+    strata, clusters : array of n
+        Codes 0 …; lone strata are merged.
+    facts : mapping
+        The attributes that `StratifiedMean` adds to a contrast.
+    """
+
+    strata: Codes
+    clusters: Codes
+    facts: Mapping[str, Any]
+
+    def average(self, values: Floats, *, confidence: float) -> list[StratifiedMean | Withheld]:
+        """Return the mean of everyone for each column of values (n × m), as `mean_by_strata` does for one."""
+        n, n_stratum, n_cluster = len(values), np.bincount(self.strata), np.bincount(self.clusters)
+        home = np.zeros(len(n_cluster), dtype=np.intp)
+        home[self.clusters] = self.strata
+        if (home[self.clusters] != self.strata).any():  # a cluster in several strata: the general fit
+            dummies, weights = np.eye(len(n_stratum))[self.strata], n_stratum / n
+            fits = [
+                fit_cr2(column, dummies, self.clusters).contrast(weights, confidence=confidence) for column in values.T
+            ]
+            return [self._state(one) for one in fits]
+        residuals = values - ((_sum_by(self.strata, len(n_stratum)) @ values) / n_stratum[:, None])[self.strata]
+        gain = (1 - n_cluster / n_stratum[home]) ** -0.5
+        lengths = gain**2 * n_cluster / n**2
+        overlaps = (gain * n_cluster / n) ** 2 / n_stratum[home]
+        df = approximate_df(lengths, overlaps=overlaps, gram=np.bincount(home, overlaps))
+        parts = gain[:, None] * (_sum_by(self.clusters, len(n_cluster)) @ residuals) / n
+        floors = ROUNDING * np.abs(values).max(axis=0) * float(np.sqrt(lengths.sum()))
+        return [
+            self._state(state_contrast(float(mean), part, df=df, floor=float(floor), confidence=confidence))
+            for mean, part, floor in zip(values.mean(axis=0), parts.T, floors, strict=True)
+        ]
+
+    def _state(self, contrast: Contrast | Withheld) -> StratifiedMean | Withheld:
+        return contrast if isinstance(contrast, Withheld) else StratifiedMean(**asdict(contrast), **self.facts)
+
+
+def plan_strata(n: int, *, stratum: ArrayLike | None = None, cluster: ArrayLike | None = None) -> Strata | Withheld:
+    """Return who stands where among n persons; withheld with fewer than two clusters. As in `mean_by_strata`."""
     clusters = code_clusters(cluster, n)
     sizes = np.bincount(clusters)
     if len(sizes) < 2:
@@ -98,17 +148,18 @@ def mean_by_strata(
     given = np.zeros(n, dtype=np.intp) if stratum is None else _code_strata(stratum)
     strata = _merge_lone_strata(given, clusters)
     lost = int(given.max() - strata.max())
+    facts = {
+        "n_clusters": len(sizes),
+        "n_clusters_effective": n**2 / float((sizes**2).sum()),
+        "n_without_cluster": 0 if cluster is None else int(pd.isna(pd.Series(cluster)).sum()),
+        "strata_merged": lost + 1 if lost else 0,
+    }
+    return Strata(strata=strata, clusters=clusters, facts=facts)
 
-    contrast = _contrast_mean(values, strata, clusters, confidence=confidence)
-    if isinstance(contrast, Withheld):
-        return contrast
-    return StratifiedMean(
-        **asdict(contrast),
-        n_clusters=len(sizes),
-        n_clusters_effective=n**2 / float((sizes**2).sum()),
-        n_without_cluster=0 if cluster is None else int(pd.isna(pd.Series(cluster)).sum()),
-        strata_merged=lost + 1 if lost else 0,
-    )
+
+def _sum_by(codes: Codes, n: int) -> Any:
+    """Return the n × persons matrix whose product sums persons' values by code."""
+    return sparse.csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(n, len(codes)))
 
 
 class Layout(TypedDict):
@@ -153,28 +204,6 @@ def take_scores(frame: pd.DataFrame, column: str) -> Floats:
     if missing:
         raise LinkageError(say("statistics.null_scores", n=missing, rows=len(frame), column=plain(column)))
     return frame[column].to_numpy(dtype=float)
-
-
-def _contrast_mean(values: Floats, strata: Codes, clusters: Codes, *, confidence: float) -> Contrast | Withheld:
-    """Return the mean by closed forms, or by the general fit where a cluster lies in several strata."""
-    n, n_stratum, n_cluster = len(values), np.bincount(strata), np.bincount(clusters)
-    home = np.zeros(len(n_cluster), dtype=np.intp)
-    home[clusters] = strata
-    if (home[clusters] != strata).any():
-        dummies = np.eye(len(n_stratum))[strata]
-        return fit_cr2(values, dummies, clusters).contrast(n_stratum / n, confidence=confidence)
-
-    residuals = values - (np.bincount(strata, values) / n_stratum)[strata]
-    gain = (1 - n_cluster / n_stratum[home]) ** -0.5
-    lengths = gain**2 * n_cluster / n**2
-    overlaps = (gain * n_cluster / n) ** 2 / n_stratum[home]
-    return state_contrast(
-        float(values.mean()),
-        gain * np.bincount(clusters, residuals) / n,
-        df=approximate_df(lengths, overlaps=overlaps, gram=np.bincount(home, overlaps)),
-        floor=ROUNDING * float(np.abs(values).max()) * float(np.sqrt(lengths.sum())),
-        confidence=confidence,
-    )
 
 
 def _code_strata(stratum: ArrayLike) -> Codes:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bgtk_lib.change.estimate import Change
 from bgtk_lib.disclosure import Released
 from bgtk_lib.display import figures as draw
 from bgtk_lib.display import sentences as tell
 from bgtk_lib.display.canvas import draw_figure, start_figure
 from bgtk_lib.display.context import Context
-from bgtk_lib.display.page import KeyFigure, Shown, draw_answer, draw_notice
+from bgtk_lib.display.page import KeyFigure, Shown, draw_answer, draw_notice, draw_prose
 from bgtk_lib.display.table import Column, draw_table
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Figure, Flow, Withheld
@@ -27,7 +28,9 @@ def find_figure(released: Released, name: str) -> Figure | None:
     return found[0] if found else None
 
 
-def draw_change_answer(released: Released, context: Context, *, link: pd.DataFrame | None = None) -> Sequence[Shown]:
+def draw_change_answer(
+    released: Released, context: Context, *, link: pd.DataFrame | None = None, evenness: Text | None = None
+) -> Sequence[Shown]:
     """Draw the bottom line: the answer with its interval and its conditions; why there is none, where there is none.
 
     Parameters
@@ -38,6 +41,8 @@ def draw_change_answer(released: Released, context: Context, *, link: pd.DataFra
         Of the report.
     link : DataFrame, optional
         The link of the two forms, one row; its scale is told where the change is on it.
+    evenness : Text, optional
+        The verdict on evenness, in one paragraph.
     """
     mean = find_figure(released, "change.mean")
     if mean is None:
@@ -59,14 +64,16 @@ def draw_change_answer(released: Released, context: Context, *, link: pd.DataFra
             )
         )
     keys.append(KeyFigure(value=say("count.exact", n=mean.n), label=say("change.key.pairs")))
-    conditions = [say("change.condition.same_persons"), say("change.condition.evenness")]
-    on_scale = find_figure(released, "link.linking_error_points") is not None
-    if on_scale and link is not None and len(link):
+    conditions = [say("change.condition.same_persons")]
+    if find_figure(released, "scale.max") is None and link is not None and len(link):
         conditions.insert(0, say("change.condition.scale", points=float(link["points_an_item"].iloc[0])))
-    practice = None if on_scale else find_figure(released, "sensitivity.practice")
-    if practice:
-        told = say("change.condition.practice", value=practice.value, low=practice.low, high=practice.high)
-        conditions.insert(1, told)
+    if practice := find_figure(released, "sensitivity.practice"):
+        told = {"value": practice.value, "low": practice.low, "high": practice.high}
+        conditions.append(say("change.condition.practice", **told))
+    if detectable := find_figure(released, "change.mde"):
+        conditions.append(say("change.condition.detectable", value=detectable.value))
+    conditions += [evenness] if evenness else []
+    conditions.append(say(f"change.condition.{mean.status}"))
     line, evidence = tell.tell_bottom_line(change), say("page.evidence.early")
     return [draw_answer(line, figures=keys, evidence=evidence, conditions=conditions, language=context.language)]
 
@@ -254,6 +261,29 @@ def draw_change_numbers(released: Released, context: Context) -> Sequence[Shown]
     return [draw_numbers(released, context)]
 
 
+def draw_clusters(change: Change | Withheld, context: Context) -> Shown:
+    """Say what was taken as observed independently, and why where it is no school."""
+    if isinstance(change, Withheld):
+        return draw_prose([change.reason], language=context.language)
+    facts = {"n": change.n_clusters, "effective": change.n_clusters_effective}
+    lines = [say(f"clusters.{change.cluster}", reason=change.cluster_reason or plain(""), **facts)]
+    if change.strata_merged:
+        lines.append(say("clusters.merged", n=change.strata_merged))
+    if change.n_without_cluster >= context.min_cell and change.cluster != "none":
+        lines.append(say("clusters.without"))
+    return draw_prose(lines, language=context.language)
+
+
+def draw_reliable(released: Released, context: Context) -> Sequence[Shown]:
+    """Draw the shares of the group whose change exceeds the test's error, beside those that come by chance."""
+    return [draw_numbers(released, context, caption=say("reliable.caption"))]
+
+
+def draw_tipping(released: Released, context: Context) -> Sequence[Shown]:
+    """Draw how differently those who left would have to have changed to turn the answer."""
+    return [draw_numbers(released, context, caption=say("tipping.caption"))]
+
+
 def draw_reliability(released: Released, context: Context) -> Sequence[Shown]:
     """Draw the reliability of the forms and the items to be looked at, under a caption of their own."""
     return [draw_numbers(released, context, caption=say("reliability.caption"))]
@@ -271,6 +301,9 @@ PLACES: Mapping[str, int] = {
     "df": 1,
     "p": 4,
     "clusters": 0,
+    "days": 0,
+    "districts": 0,
+    "level": 0,
     "persons": 0,
 }
 

@@ -30,6 +30,7 @@ GLOSSARY = {
     "item": ("item", "difficulty", "discrimination", "distractor", "dif", "anchor", "drift"),
     "comparability": ("anchor", "drift", "linking_error", "scale", "form", "wave"),
     "change": ("change", "interval", "g_av", "pairs", "cluster", "wave", "form", "alpha"),
+    "programme": ("change", "comparison", "towards_mean", "evidence", "interval", "pairs", "cluster", "form"),
 }
 
 
@@ -58,7 +59,7 @@ def draw_head(report: Report) -> list[Shown]:
         parameters=parameters,
         stamp=stamp,
         marks=report.marks,
-        standing=write_standing(context.confidence)[: 2 if report.declaration.name == "change" else 1],
+        standing=write_standing(context.confidence)[: 2 if report.declaration.name in ("change", "programme") else 1],
     )
     return [draw_cover(cover, language=context.language)]
 
@@ -70,20 +71,29 @@ def draw_status(report: Report) -> list[Shown]:
     kind: NoticeKind = "stop" if report.status == "stopped" else "hold"
     lines = gather_gates([g for g in report.gates if g.closed and g.code in report.declaration.rests_on])
     body = [join([plain(f"{gate.code}: "), gate.message], "") for gate in lines]
-    return [draw_notice(kind, heading=say(f"notice.{report.status}"), body=body, language=report.context.language)]
+    effect = report.declaration.name == "programme" and kind == "stop"  # of a programme a change may still be told
+    heading = say("programme.not_shown") if effect else say(f"notice.{report.status}")
+    return [draw_notice(kind, heading=heading, body=body, language=report.context.language)]
 
 
 def name_report(report: Report) -> Text:
     """Return a report's title with what it selects."""
     names = {**code_list("assessments"), **report.workspace.assessments}
-    parts = [report.declaration.title, *(names[code] for code in report.selection.get("assessment", []))]
+    title = say(f"report.{report.declaration.name}.contribution") if report.may_claim else report.declaration.title
+    parts = [title, *_name_programme(report), *(names[code] for code in report.selection.get("assessment", []))]
     waves = report.selection.get("wave", [])
     parts += [plain(str(code)) for name in ("form", "item") if (code := getattr(report.parameters, name, None))]
-    if report.declaration.name == "change":
+    if report.declaration.name in ("change", "programme"):
         parts.append(say("wave.phase", phase=report.workspace.declared.waves[waves[0]].phase))
     elif len(waves) == 1:
         parts.append(name_wave(report, waves[0]))
     return join(parts, " · ")
+
+
+def _name_programme(report: Report) -> list[Text]:
+    """Return the programme a report is about, and whether it is about its tutors; none for other reports."""
+    code, role = (getattr(report.parameters, name, None) for name in ("programme", "role"))
+    return [say(f"programme.named.{role}", programme=code_list("programmes")[code])] if code else []
 
 
 def name_wave(report: Report, code: str) -> Text:

@@ -16,11 +16,15 @@ from bgtk_lib.coverage import PLACING as COVERAGE_GATES
 from bgtk_lib.errors import ParameterError, Text
 from bgtk_lib.instrument.describe import ITEM_TABLES, REVIEW_TABLES, REVIEWING
 from bgtk_lib.linking.describe import LINK_TABLES, LINKING
+from bgtk_lib.programme.describe import CLAIMING
+from bgtk_lib.programme.design import Assignment, Comparison, Role, Spillover, Unit, Wanted
+from bgtk_lib.schema import code_list
 from bgtk_lib.schema import districts as district_register
 from bgtk_lib.words import say
 from bgtk_lib.workspace import Workspace, waves_by_phase
 from bgtk_lib.workspace.typed import Declared, declare, require_known
 
+Subgroup = Literal["sex", "jenjang", "status", "device", "kota_kabupaten"]
 Jenjang = Literal["PAUD", "SD", "SMP", "SMA", "SMK", "SLB", "PNF"]
 
 
@@ -59,6 +63,26 @@ class Change(Common):
     wave_post: str
     districts: list[str] = []
     jenjang: list[Jenjang] = []
+    subgroups: list[Subgroup] = [*get_args(Subgroup)]
+
+
+class Programme(Common):
+    """Parameters of the report on a programme."""
+
+    programme: str
+    role: Role = "participant"
+    assessment: str
+    wave_pre: str
+    wave_post: str
+    assignment: Assignment
+    picked_by: Literal["assessment", "other"] = "assessment"
+    comparison: Comparison = "none"
+    design: Wanted = "auto"
+    unit: Unit = "guru"
+    level: Literal["reaksi", "pengetahuan", "praktik", "imbas"] = "pengetahuan"
+    spillover: Spillover = "unknown"
+    balance_limit: Annotated[float, Field(ge=0.05, le=1)] = 0.25
+    small_n: Annotated[int, Field(ge=10, le=60)] = 30
 
 
 class Instrument(Common):
@@ -180,10 +204,35 @@ REPORTS: dict[str, Report] = {
                 "reliability": {"assessment": "assessment"},
                 "items": {"assessment": "assessment"},
                 "plausible": PAIR,
+                "imputed": PAIR,
                 "conditioned": PAIR,
                 "links": PAIR,
+                "change_districts": PAIR,
+                "change_model": PAIR,
             },
             rests_on=COMPARING,
+        ),
+        Report(
+            name="programme",
+            code="R5",
+            notebook="05_programme.ipynb",
+            parameters=Programme,
+            reads={
+                "pairs": PAIR,
+                "unpaired": PAIR,
+                "session": {"assessment": "assessment", "wave": "wave_pre"},
+                "unscorable": {},
+                "reliability": {"assessment": "assessment"},
+                "plausible": PAIR,
+                "conditioned": PAIR,
+                "links": PAIR,
+                "training": {},
+                "applicants": {"programme": "programme"},
+                "rubric": {"programme": "programme"},
+                "staff": {},
+                "scores": {},
+            },
+            rests_on=CLAIMING,
         ),
     )
 }
@@ -216,7 +265,7 @@ def check_parameters(report: Report, values: Mapping[str, Any], workspace: Works
     for name, value in parameters:
         for one in value if isinstance(value, list) else [value]:
             _check_name(name, one, workspace)
-    if isinstance(parameters, Change | Comparability):
+    if isinstance(parameters, Change | Comparability | Programme):
         _check_order(parameters, workspace)
     if parameters.min_cell < 10 and parameters.audience != "internal":
         raise ParameterError(say("parameter.min_cell", audience=parameters.audience))
@@ -262,6 +311,7 @@ def _check_name(name: str, value: Any, workspace: Workspace) -> None:
         "assessment": workspace.assessments,
         "form": workspace.declared.forms,
         "districts": district_register().index,
+        "programme": code_list("programmes"),
     }
     if name == "item" and workspace.has_derived("items"):  # before the first review nobody knows the items
         known["item"] = workspace.read_derived("items")["item_id"].unique()
@@ -269,7 +319,7 @@ def _check_name(name: str, value: Any, workspace: Workspace) -> None:
         require_known(value, [*known[name]], what=name)
 
 
-def _check_order(parameters: Change | Comparability, workspace: Workspace) -> None:
+def _check_order(parameters: Change | Comparability | Programme, workspace: Workspace) -> None:
     """Refuse two waves in the wrong order or of different phases: the direction is always post − pre."""
     pre, post = (workspace.declared.waves[name] for name in (parameters.wave_pre, parameters.wave_post))
     if (pre.occasion, post.occasion) != ("pre", "post") or pre.phase != post.phase:
@@ -295,6 +345,8 @@ def describe_parameters(report: Report, workspace: Workspace | None) -> list[dic
             allowed = [*workspace.declared.forms]
         elif workspace and name == "assessment":
             allowed = [*workspace.assessments]
+        elif name == "programme":
+            allowed = [*code_list("programmes")]
         elif name == "districts":
             allowed = [*district_register().index]
         limits = [

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from bgtk_lib.change.subgroups import name_levels
 from bgtk_lib.coverage import count_coverage
 from bgtk_lib.disclosure import plan_suppression
 from bgtk_lib.editions import name_report_table, write_plan
+from bgtk_lib.engine.enrolled import enrol
 from bgtk_lib.engine.report import Report
 from bgtk_lib.engine.rows import read_attendance
 from bgtk_lib.engine.wishes import Wish
@@ -81,7 +83,11 @@ def _tables_of(workspace: Workspace, wish: Wish) -> dict[str, pd.Series[int]]:
     report = Report(wish.report, wish.parameters, workspace)
     if wish.report.name == "change":
         counts = _count_cells(workspace, wish, report.read("pairs"))
-        return {name_report_table("change", parameters, "districts"): counts}
+        groups = count_groups(report.read("pairs"), parameters["subgroups"])
+        tables = {name_report_table("change", parameters, f"groups.{name}"): n for name, n in groups.items()}
+        return {name_report_table("change", parameters, "districts"): counts, **tables}
+    if wish.report.name == "programme":
+        return {report.table("groups"): enrol(report).counts}
     if wish.report.name == "coverage_map":
         roster = report.read("roster") if len(read_attendance(workspace, "roster")) else None
         session = report.read("session")
@@ -92,6 +98,11 @@ def _tables_of(workspace: Workspace, wish: Wish) -> dict[str, pd.Series[int]]:
             found[name_report_table("coverage_map", parameters, by)] = table.set_index("cell")[column].astype(int)
         return found
     return {}
+
+
+def count_groups(pairs: pd.DataFrame, groupings: Sequence[str]) -> dict[str, pd.Series[int]]:
+    """Return the persons by level of each grouping; those whose level is not known are a cell too."""
+    return {name: name_levels(pairs, name).fillna("").value_counts().astype("int64") for name in groupings}
 
 
 def _count_cells(workspace: Workspace, wish: Wish, rows: pd.DataFrame) -> pd.Series[int]:

@@ -9,20 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from bgtk_lib.change.estimate import Change
 from bgtk_lib.disclosure import Plan, Released, publish_flow, release_nested
 from bgtk_lib.display.context import Context
 from bgtk_lib.display.page import Shown, draw_notice, draw_prose
 from bgtk_lib.display.quality import draw_row_account
 from bgtk_lib.editions import apply_decisions, make_passport, name_report_table, read_plan
+from bgtk_lib.engine.paired import Paired
 from bgtk_lib.engine.parameters import Common, check_parameters, find_report
 from bgtk_lib.engine.parameters import Report as Declaration
 from bgtk_lib.engine.rows import count_answer_states, read_attendance, read_key
 from bgtk_lib.errors import ParameterError, Text
-from bgtk_lib.findings import Figure, Flow, FlowStep, Gate, Withheld
+from bgtk_lib.findings import SEVERITY, Figure, Flow, Gate, Withheld
 from bgtk_lib.instrument.flags import FEWEST_PERSONS, PROFILES, Limits
 from bgtk_lib.quality.summary import ROWS_ORDER, account_rows, list_rows
 from bgtk_lib.stages import read_gates
@@ -30,6 +31,7 @@ from bgtk_lib.stages.review import read_item_decisions
 from bgtk_lib.words import SYNTHETIC_MARKS, join, plain, say
 from bgtk_lib.workspace import Workspace, open_workspace
 from bgtk_lib.workspace.declaration import Rules
+from bgtk_lib.workspace.plan_lock import PlanState, read_plan_state
 from bgtk_lib.workspace.store import hash_content, write_json
 
 DRAFT_MARK = "DRAF"
@@ -48,12 +50,16 @@ class Report:
         Its parameters, typed.
     workspace : Workspace
         Where its rows come from.
+    may_claim : bool
+        Whether its design carries a sentence that names a cause.
     """
 
     declaration: Declaration
     parameters: Common
     workspace: Workspace
     figures: list[Figure] = field(default_factory=list)
+    may_claim: bool = False
+    _stops: set[tuple[str, ...]] = field(default_factory=set)
     _flow: Flow = field(default_factory=lambda: Flow(()))
 
     @cached_property
@@ -157,12 +163,37 @@ class Report:
         """Return a table of items as it may be shown: it counts no persons, and rests on all of a form's."""
         return Released(frame=frame)
 
-    def record(self, released: Released) -> None:
-        """Record figures in `results.json` without drawing them."""
-        self._record(released)
+    def record(self, released: Released) -> Released:
+        """Record figures in `results.json` without drawing them; return them as the gates leave them."""
+        return replace(released, figures=self._record(released))
+
+    @cached_property
+    def analysis_plan(self) -> PlanState:
+        """What was planned before the later wave was read, as far as the workspace says."""
+        return read_plan_state(self.workspace)
+
+    @property
+    def margin(self) -> float | None:
+        """What the analysis plan takes for no change, in points; None without a plan."""
+        plan = self.analysis_plan.plan
+        return plan.margin if plan else None
+
+    def gate(self, code: str) -> Gate | None:
+        """Return the worst gate of a code that touches what the report selects; None where there is none."""
+        return max(self._resting([code]), key=lambda gate: SEVERITY[gate.state], default=None)
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Grouping → its table in the edition's plan."""
+        return {name: self.table(f"groups.{name}") for name in getattr(self.parameters, "subgroups", [])}
+
+    def _grade(self, figure: Figure) -> Figure:
+        """Return a figure with its standing: planned, exploratory or descriptive."""
+        told = {"parameters": self.parameters.model_dump(mode="json"), "where": figure.where}
+        return replace(figure, status=self.analysis_plan.status_of(self.declaration.name, figure.name, **told))
 
     def _record(self, released: Released) -> tuple[Figure, ...]:
-        figures = tuple(self._close(figure) for figure in released.figures)
+        figures = tuple(self._grade(self._close(figure)) for figure in released.figures)
         known = {(figure.name, tuple(figure.where.items())) for figure in self.figures}
         self.figures += [one for one in figures if (one.name, tuple(one.where.items())) not in known]
         return figures
@@ -217,6 +248,9 @@ class Report:
     def _tell_stop(self, codes: Sequence[str]) -> Shown:
         gates = [gate for gate in self._resting(codes) if gate.state == "STOP"]
         lines = [Text(id=f"{g.code}: {g.message.id}", en=f"{g.code}: {g.message.en}") for g in gates]
+        if tuple(codes) in self._stops:
+            return draw_prose([say("report.stopped_again", codes=", ".join(codes))], language=self.parameters.language)
+        self._stops.add(tuple(codes))
         return draw_notice("stop", heading=say("report.stopped_here"), body=lines, language=self.parameters.language)
 
     def rest(self, released: Released) -> Released:
@@ -240,44 +274,25 @@ class Report:
         how = {"cluster": self.rules.cluster, "confidence": self.context.confidence}
         return {**how, "cluster_reason": plain(reason) if reason else None}
 
-    @property
-    def wider_cluster(self) -> str:
-        """The wider clusters of the sensitivity section: districts; none where the data have no cluster."""
-        return "none" if self.rules.cluster == "none" else "district"
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        """Source of randomness, the same for the same report: what is drawn by chance comes out again."""
+        name = "/".join([self.declaration.name, *(value for values in self.selection.values() for value in values)])
+        return np.random.default_rng([self.rules.seed, *name.encode()])
 
-    def leavers(self) -> pd.DataFrame:
-        """Return who sat the first wave only: score_pre, district, npsn."""
-        unpaired = self.read("unpaired")
-        return unpaired[unpaired["reason"] == "only_pre"].rename(columns={"score": "score_pre"}).reset_index(drop=True)
-
-    def draws(self) -> pd.DataFrame:
-        """Return the plausible values of the pairs where their change is told on a linked scale; else none."""
-        on_scale = self.read("pairs")["unit"].eq("scale")
-        return self.read("plausible") if len(on_scale) and on_scale.all() else pd.DataFrame()
-
-    @property
-    def few_apart(self) -> bool:
-        """Whether those who left, or those who joined, are few: a wave's own n would give them away."""
-        return any(0 < n < self.parameters.min_cell for n in (len(self.leavers()), self.count_joiners()))
-
-    def count_joiners(self) -> int:
-        """Return how many sat the second wave only."""
-        return int((self.read("unpaired")["reason"] == "only_post").sum())
+    def paired(self) -> Paired:
+        """Return the rows of the two waves that the parameters name."""
+        return Paired(
+            pairs=self.read("pairs"),
+            unpaired=self.read("unpaired"),
+            read=self.read,
+            min_cell=self.parameters.min_cell,
+            how={"cluster": self.rules.cluster, "confidence": self.context.confidence},
+        )
 
     def roster(self) -> pd.DataFrame | None:
         """Return who was invited, or None where no roster came."""
         return self.read("roster") if len(read_attendance(self.workspace, "roster")) else None
-
-    def sitting_flow(self, session: pd.DataFrame) -> Flow:
-        """Return the flow of sittings: received → valid."""
-        reasons = {str(reason): int(n) for reason, n in session["reason"].dropna().value_counts().items()}
-        valid = int(session["reason"].isna().sum())
-        return Flow(
-            (
-                FlowStep(state="received", n=len(session)),
-                FlowStep(state="valid", n=valid, set_aside=len(session) - valid, reasons=reasons),
-            )
-        )
 
     def show_rows(self) -> None:
         """Show received = accepted + set aside for every table of the workspace."""
@@ -293,24 +308,6 @@ class Report:
                 {"source": source["name"], "files": len(source["files"]), "rows": source["received"], "sha256": digest}
             )
         return Released(frame=pd.DataFrame(rows))
-
-    def tell_clusters(self, change: Change | Withheld) -> Shown:
-        """Say what was taken as observed independently, and why where it is no school."""
-        if isinstance(change, Withheld):
-            return draw_prose([change.reason], language=self.context.language)
-        lines = [
-            say(
-                f"clusters.{change.cluster}",
-                n=change.n_clusters,
-                effective=change.n_clusters_effective,
-                reason=change.cluster_reason or plain(""),
-            )
-        ]
-        if change.strata_merged:
-            lines.append(say("clusters.merged", n=change.strata_merged))
-        if change.n_without_cluster >= self.parameters.min_cell and change.cluster != "none":
-            lines.append(say("clusters.without"))
-        return draw_prose(lines, language=self.context.language)
 
     def show_flow(self, flow: Flow, draw: Callable[[Flow, Context], Sequence[Shown]]) -> None:
         """Draw and record how the rows came to those used; small steps are joined with the next."""
@@ -355,7 +352,7 @@ class Report:
         if (folder / ORDER).is_file():
             write_json(folder / "results.json", self.results())
             passport = make_passport(self.workspace, self.declaration.name, self.parameters.model_dump(mode="json"))
-            write_json(folder / "passport.json", passport)
+            write_json(folder / "passport.json", passport | {"may_claim": self.may_claim})
 
     @property
     def status(self) -> str:

@@ -26,6 +26,7 @@ from traitlets import CaselessStrEnum, default  # noqa: E402
 
 from bgtk_lib.engine.cover import name_report  # noqa: E402
 from bgtk_lib.engine.html import render_index, render_page  # noqa: E402
+from bgtk_lib.engine.lint import refuse_claims  # noqa: E402
 from bgtk_lib.engine.parameters import REPORTS, find_report  # noqa: E402
 from bgtk_lib.engine.plan import check_counts, lay_plan  # noqa: E402
 from bgtk_lib.engine.report import ORDER, Report  # noqa: E402
@@ -150,6 +151,9 @@ def make_report(workspace: Workspace, wish: Wish, folder: Path) -> Made:
             marks=report.marks,
         )
         refuse_identifiers(page)
+        refuse_claims(
+            page, language=wish.parameters.language, figures=results["figures"], may_claim=passport["may_claim"]
+        )
         refuse_identifiers((making / "report.ipynb").read_text(encoding="utf-8"))
         write_text(making / "report.html", page)
     reason = report.why() if report.status != "done" else None

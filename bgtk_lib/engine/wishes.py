@@ -27,8 +27,9 @@ class Wish:
     @property
     def slug(self) -> str:
         """The folder of this selection: what is selected, in parameter order."""
+        whom = ("programme", "role", "comparison")
         selects = ("assessment", "form", "item", "wave", "wave_pre", "wave_post", "waves", "districts", "jenjang")
-        values = [getattr(self.parameters, name, None) for name in selects]
+        values = [getattr(self.parameters, name, None) for name in (*whom, *selects)]
         parts = ["+".join(map(str, v)) if isinstance(v, list) else str(v) for v in values if v]
         return "_".join([*parts, self.parameters.language]).lower().replace(".", "-") or "semua"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -19,6 +21,7 @@ from bgtk_lib.schema import conform, tables
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.declaration import Source
+from bgtk_lib.workspace.plan_lock import RESULTS, note_reading
 from bgtk_lib.workspace.store import replacing, write_json, write_parts, write_table
 from bgtk_lib.workspace.typed import declare, read_yaml
 
@@ -74,6 +77,8 @@ def run_ingest(workspace: Workspace, tell: Tell = silent) -> dict[str, Any]:
         replacing(workspace.folder("quarantine") / "ingest") as aside,
     ):
         record = _write_tables(extracts, making, aside, waves={s.name: s.wave for s in workspace.declared.sources})
+        read = {str(w) for e in extracts.values() if e.table in RESULTS for w in e.frame["wave"].dropna().unique()}
+        note_reading(workspace, read, now=datetime.now(ZoneInfo(workspace.declared.time_zone)))
         write_table(making, "identity_conflict", pd.DataFrame({"pid": pd.array(sorted(several), dtype="str")}))
         record["fingerprint"] = workspace.fingerprint("ingest")  # after the key was made
         write_json(making / "stage.json", record)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bgtk_lib.findings import Figure
+from bgtk_lib.findings import Figure, Flow, FlowStep
 from bgtk_lib.words import say
 
 ROWS_ORDER = ("rows.received", "rows.accepted")
@@ -147,3 +147,14 @@ def rate_blanks(states: pd.DataFrame, *, most: int = 8) -> pd.DataFrame:
     shown = rates.groupby("form")["share"].max().nlargest(most).index
     rates = rates[rates["form"].isin(shown)]
     return pd.DataFrame(rates).reset_index(drop=True)
+
+
+def follow_sittings(session: pd.DataFrame) -> Flow:
+    """Return the flow of sittings, received → valid; `reason` says why one was set aside, null where not."""
+    reasons = {str(reason): int(n) for reason, n in session["reason"].dropna().value_counts().items()}
+    valid = int(session["reason"].isna().sum())
+    steps = (
+        FlowStep(state="received", n=len(session)),
+        FlowStep(state="valid", n=valid, set_aside=len(session) - valid, reasons=reasons),
+    )
+    return Flow(steps)

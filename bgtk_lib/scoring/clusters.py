@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import optimize, sparse
 
 from bgtk_lib.scoring.evidence import Pair
-from bgtk_lib.scoring.regression import Regression
+from bgtk_lib.scoring.regression import PINNED, Regression
 from bgtk_lib.scoring.sittings import Floats
 
 START = -1.5  # log SD between over within: a share of 5 % between clusters
@@ -140,9 +140,10 @@ def _refit(fit: Regression, clusters: Clusters, covariance: Floats) -> Regressio
     spread = between @ np.linalg.inv(np.eye(len(between)) + sums.precision @ between)
     curvature = _curve(clusters, design, sums, between)
     push = sums.push - np.einsum("iab,ibc,ic->ia", sums.weight, spread[clusters.codes], sums.pull[clusters.codes])
+    curvature[np.diag_indices(k)] += PINNED * fit.model.pinned
 
     estimates, whole = fit.estimates.copy(), np.zeros_like(fit.curvature)
-    estimates[:k] += np.linalg.solve(curvature, (design.T @ push).ravel())
+    estimates[:k] += np.where(fit.model.pinned, 0.0, np.linalg.solve(curvature, (design.T @ push).ravel()))
     whole[:k, :k] = curvature
     whole[k:, k:] = np.linalg.inv(np.linalg.inv(fit.curvature)[k:, k:])
     return replace(fit, estimates=estimates, curvature=whole)

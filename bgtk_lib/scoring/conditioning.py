@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,15 +51,18 @@ class Conditions:
         Which of `terms` stand in `design`; the others are combinations of those before them.
     levels : mapping
         Column → `Levels`.
+    n_later : int
+        How many of the last columns of `design` have no effect at the first occasion.
     """
 
     design: Floats
     terms: list[str]
     independent: NDArray[np.bool_]
     levels: Mapping[str, Levels]
+    n_later: int
 
 
-def lay_conditions(conditioning: pd.DataFrame, sat: NDArray[np.bool_]) -> Conditions:
+def lay_conditions(conditioning: pd.DataFrame, sat: NDArray[np.bool_], *, chosen: Collection[str] = ()) -> Conditions:
     """Return the columns of a latent regression on categories.
 
     Parameters
@@ -68,6 +71,8 @@ def lay_conditions(conditioning: pd.DataFrame, sat: NDArray[np.bool_]) -> Condit
         One row a person; every column is a category, whatever its type.
     sat : array of bool (n, w)
         Who sat which occasion.
+    chosen : collection of str
+        Columns decided by the answers of the first occasion; they come last.
 
     Notes
     -----
@@ -79,13 +84,21 @@ def lay_conditions(conditioning: pd.DataFrame, sat: NDArray[np.bool_]) -> Condit
     fewest = FEWEST_IN_SMALL if sat.sum(axis=0).min() < SMALL_STUDY else FEWEST
     columns: dict[str, NDArray[Any]] = {CONSTANT: np.ones(len(conditioning))}
     levels = {}
-    for name in sorted(conditioning.columns):
+    common = 1  # columns that act on both occasions
+    for name in sorted(conditioning.columns, key=lambda name: (name in chosen, name)):
         codes, levels[name] = pool_levels(conditioning[name], sat, fewest=fewest)
         largest = codes.value_counts().sort_index().idxmax()
         columns |= {f"{name}={level}": (codes == level).to_numpy(float) for level in sorted(set(codes) - {largest})}
+        common = common if name in chosen else len(columns)
     full = np.column_stack(list(columns.values()))
     independent = find_independent(full)
-    return Conditions(design=full[:, independent], terms=list(columns), independent=independent, levels=levels)
+    return Conditions(
+        design=full[:, independent],
+        terms=list(columns),
+        independent=independent,
+        levels=levels,
+        n_later=int(independent[common:].sum()),
+    )
 
 
 def pool_levels(column: pd.Series[Any], sat: NDArray[np.bool_], *, fewest: int) -> tuple[pd.Series[str], Levels]:

@@ -8,7 +8,7 @@ how much the test leaves open.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,9 @@ class PlausibleValues:
     ----------
     draws : DataFrame
         pid, wave, draw (1 …), theta; one row a person, wave sat and draw.
+    imputed : DataFrame
+        The same of the waves not sat: drawn given the other wave's answers, groups and school. It is right if, given
+        these, staying away has nothing to do with ability (missing at random).
     waves : DataFrame
         wave, n (persons), n_items, mean and sd of ability among them, reliability (share of its variance that answers
         and groups explain), between_clusters (share of the residual variance; null without clusters).
@@ -61,6 +64,7 @@ class PlausibleValues:
     """
 
     draws: pd.DataFrame
+    imputed: pd.DataFrame
     waves: pd.DataFrame
     n_both: int
     coefficients: pd.DataFrame
@@ -85,6 +89,7 @@ def draw_plausible_values(
     *,
     conditioning: pd.DataFrame,
     cluster: pd.Series[Any] | None = None,
+    chosen: Collection[str] = (),
     n_values: int = 10,
     rng: np.random.Generator,
 ) -> PlausibleValues | Withheld:
@@ -100,6 +105,9 @@ def draw_plausible_values(
         part, whenever that was: each wave has effects of its own), and crossings of them as columns of their own.
     cluster : Series, optional
         Index pid: the school (null: a school of one's own), if standard errors will be clustered by it.
+    chosen : collection of str
+        Columns of `conditioning` whose members were picked by their answers at the first wave. They act on the second wave
+        only: at the first the answers say all, and a mean of their own would take the luck they were picked for as ability.
     n_values : int
         Draws a person, 2 or more.
     rng : Generator
@@ -141,33 +149,36 @@ def draw_plausible_values(
     sittings = gather_sittings(waves)
     if isinstance(sittings, Withheld):
         return sittings
-    conditions = lay_conditions(_find_groups(conditioning, sittings), sittings.sat)
+    conditions = lay_conditions(_find_groups(conditioning, sittings), sittings.sat, chosen=chosen)
     n, columns = int(sittings.sat.sum(axis=0).min()), conditions.design.shape[1]
     if n < PERSONS_PER_COLUMN * columns:
         return Withheld(say("scoring.plausible_columns", n=n, columns=columns, needed=PERSONS_PER_COLUMN))
     codes = _code_clusters(cluster, sittings)
     fingerprint = _mark(sittings, conditions, codes, n_values=n_values, rng=rng)
-    fit = fit_regression(sittings.each, conditions.design, correlated=sittings.n_both >= FEWEST_PERSONS)
+    correlated = sittings.n_both >= FEWEST_PERSONS
+    fit = fit_regression(sittings.each, conditions.design, correlated=correlated, n_later=conditions.n_later)
     if np.linalg.eigvalsh(fit.curvature).min() <= 0:
         return Withheld(say("scoring.plausible_no_maximum", n=len(sittings.pids)))
     clusters = None
     if codes.max() + 1 < len(codes):
         fit, clusters = find_clusters(fit, codes)
 
-    tables = []
+    tables: dict[bool, list[pd.DataFrame]] = {True: [], False: []}
     for draw in range(1, n_values + 1):
         mean, covariance = draw_prior(fit, rng=rng)
         if clusters is not None:
             mean, covariance = clusters.draw_prior(mean, covariance, rng=rng)
         theta = sittings.centre + sittings.unit * draw_abilities(fit.evidence, mean, covariance, rng=rng)
         for at, wave in enumerate(waves):
-            here = sittings.sat[:, at]
-            drawn = {"pid": sittings.pids[here], "wave": wave, "draw": draw, "theta": theta[here, at]}
-            tables.append(pd.DataFrame(drawn))
+            for sat, parts in tables.items():
+                here = sittings.sat[:, at] == sat
+                drawn = {"pid": sittings.pids[here], "wave": wave, "draw": draw, "theta": theta[here, at]}
+                parts.append(pd.DataFrame(drawn))
     correlation, low, high = _state_correlation(fit, sittings)
     names, covariance = list(waves), sittings.unit**2 * fit.model.unpack(fit.estimates)[1]
     return PlausibleValues(
-        draws=pd.concat(tables, ignore_index=True),
+        draws=pd.concat(tables[True], ignore_index=True),
+        imputed=pd.concat(tables[False], ignore_index=True),
         waves=_describe_waves(fit, clusters, sittings),
         n_both=sittings.n_both,
         coefficients=_list_coefficients(fit, conditions, sittings),
@@ -244,7 +255,7 @@ def _mark(
     for array in arrays:
         digest.update(np.nan_to_num(array, nan=np.inf).tobytes())
     levels = {column: [one.kept, one.pooled] for column, one in conditions.levels.items()}
-    scale = [sittings.unit, sittings.centre]
+    scale = [sittings.unit, sittings.centre, conditions.n_later]
     return hash_content([digest.hexdigest(), levels, conditions.terms, scale, n_values, rng.bit_generator.state])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg, optimize
 
 from bgtk_lib.scoring.evidence import Evidence, Pair, Posterior, find_posterior, weigh_answers
@@ -21,6 +22,7 @@ ROUNDS = 5  # of fitting on a grid that the fit before asked for
 HIGHEST_Z = 2.5  # bound of artanh ρ (ρ = .987): beyond, the two occasions can hardly be told apart
 SPREADS = (0.05, 20.0)  # bounds of a residual SD
 VAGUE = 5.0  # prior SD of a coefficient: shrinks a mean of 30 persons by .2 %, and holds where all are at the maximum
+PINNED = 1e12  # precision of a coefficient that is held at 0
 STEP = 1e-4  # of the differences that give the curvature in Σ
 
 
@@ -40,17 +42,27 @@ class Model:
         Occasions estimated, 1 or 2; another one has mean 0 and variance 1.
     correlated : bool
         Whether the residual correlation is estimated; else it is 0.
+    n_later : int
+        How many of the last columns have no effect at the first occasion.
     """
 
     design: Floats
     root: Floats
     n_waves: int
     correlated: bool
+    n_later: int = 0
 
     @property
     def n_coefficients(self) -> int:
         """How many values stand before the log SDs."""
         return int(self.design.shape[1]) * self.n_waves
+
+    @property
+    def pinned(self) -> NDArray[np.bool_]:
+        """Which coefficients are 0; as `root` is triangular, so are those of the columns given."""
+        held = np.zeros((self.design.shape[1], self.n_waves), dtype=bool)
+        held[len(held) - self.n_later :, 0] = True
+        return held.ravel()
 
     def unpack(self, values: Floats) -> Pair:
         """Return B (p, 2) and Σ (2, 2)."""
@@ -101,7 +113,7 @@ class Regression:
     converged: bool
 
 
-def fit_regression(sittings: tuple[Sitting, ...], design: Floats, *, correlated: bool) -> Regression:
+def fit_regression(sittings: tuple[Sitting, ...], design: Floats, *, correlated: bool, n_later: int = 0) -> Regression:
     """Estimate B and Σ by marginal maximum likelihood, with just enough prior that odd data have a maximum.
 
     Parameters
@@ -112,6 +124,8 @@ def fit_regression(sittings: tuple[Sitting, ...], design: Floats, *, correlated:
         x with the constant first; independent columns.
     correlated : bool
         Whether enough persons sat both for a residual correlation; it is taken as 0 otherwise.
+    n_later : int
+        How many of the last columns have no effect at the first occasion.
 
     Notes
     -----
@@ -134,7 +148,7 @@ def fit_regression(sittings: tuple[Sitting, ...], design: Floats, *, correlated:
     """
     root = np.linalg.qr(design, mode="r") / np.sqrt(len(design))
     basis = design @ np.linalg.inv(root)
-    model = Model(design=basis, root=root, n_waves=len(sittings), correlated=correlated)
+    model = Model(design=basis, root=root, n_waves=len(sittings), correlated=correlated, n_later=n_later)
     values = np.zeros(model.n_coefficients + model.n_waves + model.correlated)
     grids = (np.linspace(-WIDEST, WIDEST, POINTS),) * model.n_waves
     for _ in range(ROUNDS):
@@ -158,7 +172,7 @@ def fit_regression(sittings: tuple[Sitting, ...], design: Floats, *, correlated:
 
     curvature = _curve(values, model, evidence)
     low, high = np.transpose(_bound(model))
-    inside = bool(((low < values) & (values < high)).all())
+    inside = bool(((low < values) & (values < high) | (low == high)).all())
     values = _correct(values, model, evidence)
     return Regression(
         model=model,
@@ -205,7 +219,7 @@ def _reach(model: Model, values: Floats) -> tuple[Floats, ...]:
 def _bound(model: Model) -> list[tuple[float, float]]:
     """Return the lowest and highest of each value."""
     spreads = (float(np.log(SPREADS[0])), float(np.log(SPREADS[1])))
-    bounds = [(-np.inf, np.inf)] * model.n_coefficients + [spreads] * model.n_waves
+    bounds = [(0.0, 0.0) if held else (-np.inf, np.inf) for held in model.pinned] + [spreads] * model.n_waves
     return bounds + [(-HIGHEST_Z, HIGHEST_Z)] * model.correlated
 
 
@@ -244,6 +258,8 @@ def _curve(values: Floats, model: Model, evidence: Evidence) -> Floats:
         for b in range(w):
             blocks[:, a, :, b] = (model.design * inner[:, a, b, None]).T @ model.design
         blocks[:, a, :, a] += vague.T @ vague / VAGUE**2
+    blocks = curvature[:k, :k]
+    blocks[np.diag_indices(k)] += PINNED * model.pinned
     for at in range(k, len(values)):
         step = np.zeros(len(values))
         step[at] = STEP

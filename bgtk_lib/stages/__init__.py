@@ -5,10 +5,12 @@ from __future__ import annotations
 from bgtk_lib.findings import Gate
 from bgtk_lib.ingest import run_ingest
 from bgtk_lib.quality import read_gate, run_check
+from bgtk_lib.stages.analysis_plan import judge_plan
 from bgtk_lib.stages.review import run_review
 from bgtk_lib.stages.score import run_score
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import STAGES, Workspace
+from bgtk_lib.workspace.plan_lock import read_plan_state
 
 
 def run_stages(workspace: Workspace, *, until: str = "score", tell: Tell = silent) -> list[str]:
@@ -39,6 +41,7 @@ def run_stages(workspace: Workspace, *, until: str = "score", tell: Tell = silen
 
 
 def read_gates(workspace: Workspace) -> list[Gate]:
-    """Return the gates of all stages that ran, in the order of their codes."""
+    """Return the gates of all stages that ran, and of the analysis plan as it stands now, in the order of their codes."""
     stored = [entry for stage in STAGES[1:] for entry in workspace.stage_record(stage).get("gates", [])]
-    return sorted((read_gate(entry) for entry in stored), key=lambda gate: (gate.code, gate.scope_text))
+    found = [read_gate(entry) for entry in stored] + judge_plan(read_plan_state(workspace))
+    return sorted(found, key=lambda gate: (gate.code, gate.scope_text))

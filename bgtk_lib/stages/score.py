@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
-from bgtk_lib.change.gates import judge_interval, judge_retention
+from bgtk_lib.change.drawn import lay_draws
+from bgtk_lib.change.evenness import judge_ceiling
+from bgtk_lib.change.gates import judge_interval, judge_pairs_possible, judge_retention
 from bgtk_lib.change.leavers import compare_leavers
+from bgtk_lib.change.multilevel import Multilevel, fit_multilevel, tabulate_multilevel
 from bgtk_lib.errors import StageError
-from bgtk_lib.findings import Gate
+from bgtk_lib.findings import Gate, Withheld
 from bgtk_lib.instrument.irt.record import fingerprint_calibration, read_calibration
 from bgtk_lib.linking.compare import compare_forms, judge_link, judge_reuse, read_decisions
 from bgtk_lib.linking.gates import cross_forms, judge_pooling
 from bgtk_lib.linking.link import Link
 from bgtk_lib.linking.record import read_link, write_link
-from bgtk_lib.pairing import Linked, pair_waves
+from bgtk_lib.pairing import PERSON_COLUMNS, TOLD, Linked, pair_waves
 from bgtk_lib.quality import write_gate
 from bgtk_lib.schema import conform
 from bgtk_lib.scoring.points import NO_SCORES, NONE_LOST, Scored, score_form, score_totals
 from bgtk_lib.scoring.scale import Scale
 from bgtk_lib.stages.frozen import keep_frozen, scale_of
+from bgtk_lib.stages.participation import lay_programme_tables
 from bgtk_lib.stages.persons import describe_sittings, list_programmes
 from bgtk_lib.stages.review import lay_sheets, read_item_decisions
 from bgtk_lib.stages.waves import ABILITY_COLUMNS, Compared, FormAnswers, compare_waves, judge_waves
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace, waves_by_phase
+from bgtk_lib.workspace.declaration import Rules
 from bgtk_lib.workspace.store import read_json, replacing, write_json, write_table
+
+MODEL_TABLES = ("change_districts", "change_model")
 
 
 def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
@@ -62,6 +70,8 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
                 name = f"{found.link.form_pre}~{found.link.form_post}@{scope['wave_pre']}~{scope['wave_post']}"
                 links[name] = found.link
                 scales |= {name: found.scale} if found.scale else {}
+        modelled = tabulate_multilevel(_model_districts(linked, parts))
+        parts |= {name: frame.assign(**scope) for name, frame in zip(MODEL_TABLES, modelled, strict=True)}
         for name, frame in parts.items():
             stacked.setdefault(name, []).append(frame)
     gates += _judge_pooling(sittings, [*links.values()])
@@ -69,6 +79,7 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
         name: pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True) for name, parts in stacked.items()
     }
     abilities = tables.pop("abilities", pd.DataFrame(columns=ABILITY_COLUMNS)).drop_duplicates("session_id")
+    tables |= lay_programme_tables(workspace)
     tables["scores"] = tables["scores"].merge(abilities, on="session_id", how="left", validate="one_to_one")
     record = {"stage": "score", "fingerprint": workspace.fingerprint("score"), "gates": [write_gate(g) for g in gates]}
     with replacing(workspace.folder("scores")) as making:
@@ -80,6 +91,16 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
             write_json(scale_of(making / "link_records" / f"{name}.json"), asdict(scale))
         write_json(making / "stage.json", record)
     return gates
+
+
+def _model_districts(linked: Linked, tables: Mapping[str, pd.DataFrame]) -> Multilevel | Withheld:
+    """Return the multilevel model of one change, made once a state of the data: reports only read it."""
+    on_scale = len(linked.pairs) > 0 and linked.pairs["unit"].eq("scale").all()
+    draws = tables["plausible"] if on_scale else pd.DataFrame()
+    known = tables["conditioned"] if on_scale else pd.DataFrame(columns=["grouping", "level", "state"])
+    kept = known.loc[(known["grouping"] == "district") & (known["state"] == "kept"), "level"]
+    drawn = lay_draws(linked.pairs, draws[draws["pid"].isin(linked.pairs["pid"])] if on_scale else draws)
+    return fit_multilevel(drawn, conditioned=set(kept) if on_scale else None)
 
 
 def _score_all(workspace: Workspace, session: pd.DataFrame) -> tuple[dict[tuple[str, str], Scored], list[Gate]]:
@@ -109,7 +130,7 @@ def _score_all(workspace: Workspace, session: pd.DataFrame) -> tuple[dict[tuple[
 
 def _collect(sittings: pd.DataFrame, scored: dict[tuple[str, str], Scored]) -> dict[str, pd.DataFrame]:
     """Return the scores of all forms together; every accepted session is scored or unscorable."""
-    person = sittings[["session_id", "pid", "wave", "start", "npsn", "device", "district", "jenjang", "assessment"]]
+    person = sittings[["session_id", "pid", "wave", "start", "assessment", *PERSON_COLUMNS, TOLD]]
     scores = pd.concat([one.scores for one in scored.values()] or [NO_SCORES], ignore_index=True)
     lost = pd.concat([one.unscorable for one in scored.values()] or [NONE_LOST], ignore_index=True)
     silent_ones = person.loc[~person["session_id"].isin([*scores["session_id"], *lost["session_id"]]), "session_id"]
@@ -129,7 +150,7 @@ def _link_phases(
     decisions = read_decisions(workspace.folder("decisions") / "links.csv")
     sides = _list_sides(workspace, sittings)
     frozen = {name: (read_link(path), _read_scale(path)) for name, path in keep_frozen(workspace)["link"].items()}
-    conditioning = _list_groups(workspace, sittings)
+    conditioning, chosen = _list_groups(workspace, sittings)
     first = sittings.sort_values("start", kind="stable").drop_duplicates("pid").set_index("pid")
     schools = first["npsn"] if workspace.rules.cluster == "school" else None
     found: list[tuple[dict[str, str], Linked, Compared | None, list[Gate]]] = []
@@ -151,24 +172,27 @@ def _link_phases(
             }
             tell(say("progress.linking", assessment=assessment, waves=f"{wave_pre} → {wave_post}"))
             compared: Compared | None = None
+            held = None
             released = workspace.declared.waves[wave_post].released_before
             if len(two) == 2:
+                held = frozen.get(f"{two[wave_pre].form}~{two[wave_post].form}@{wave_pre}~{wave_post}")
                 compared = compare_waves(
                     two,
                     pids=sittings.set_index("session_id")["pid"],
                     conditioning=conditioning,
                     cluster=schools,
+                    chosen=chosen,
                     rules=workspace.rules,
                     decisions=decisions,
-                    frozen=frozen.get(f"{two[wave_pre].form}~{two[wave_post].form}@{wave_pre}~{wave_post}"),
+                    frozen=held,
                 )
                 ground = judge_waves(compared, two, released=released, scope=scope)
             else:
                 comparison = compare_forms(set(forms[wave_pre]), set(forms[wave_post]), decisions)
                 ground = [judge_link(comparison, scope), judge_reuse(comparison, released=released, scope=scope)]
             gates = [*ground, *_judge_pairs(workspace, linked, scope)]
-            if compared and compared.carries_change:
-                linked = _tell_on_scale(linked, compared)
+            if compared and compared.carries_change and _wants_scale(workspace.rules, compared):
+                linked = _tell_on_scale(linked, compared, sittings, frozen=held is not None)
             found.append((scope, linked, compared, gates))
     return found or [({}, pair_waves(scores, assessment="", wave_pre="", wave_post=""), None, [])]
 
@@ -204,34 +228,72 @@ def _list_sides(workspace: Workspace, sittings: pd.DataFrame) -> dict[tuple[str,
     return found
 
 
-def _list_groups(workspace: Workspace, sittings: pd.DataFrame) -> pd.DataFrame:
-    """Return the groupings that linked scores may compare: index pid, a column each; where somebody sat twice, as at first."""
+def _list_groups(workspace: Workspace, sittings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the groupings that may be compared (index pid, a column each), and those picked by the first score.
+
+    Who sat twice stands as at first.
+    """
     wanted = workspace.rules.conditioning
     person = sittings.sort_values("start", kind="stable").drop_duplicates("pid").set_index("pid")
     groups = person[[name for name in wanted if name in person]].copy()
     groups = groups.loc[:, groups.notna().any()]
+    chosen = []
     if "programmes" in wanted:
         for code, rows in list_programmes(workspace).groupby("programme"):
             groups[f"programme:{code}"] = groups.index.isin(rows["pid"]).astype("str")
-    return groups
+            chosen += [f"programme:{code}"] if rows["chosen"].any() else []
+    return groups, chosen
 
 
-def _tell_on_scale(linked: Linked, compared: Compared) -> Linked:
+def _tell_on_scale(linked: Linked, compared: Compared, sittings: pd.DataFrame, *, frozen: bool) -> Linked:
     """Return pairs on the reporting scale: scores are means of plausible values, to be shown; estimates use the draws."""
     link, scale = compared.link, compared.scale
     means = compared.tables["plausible"].groupby("pid")[["score_pre", "score_post"]].mean()
     pairs = linked.pairs.drop(columns=["score_pre", "score_post"])
     pairs = pairs.merge(means, on="pid", how="left", validate="one_to_one")
-    error = link.linking_error * scale.points_per_unit if isinstance(link, Link) and scale else float("nan")
-    kept = link.n_kept if isinstance(link, Link) else 0
-    told = pairs.assign(points_max=float("nan"), unit="scale", linking_error=error, n_anchors=kept)
+    pairs = _add_own(pairs, compared, sittings)
+    facts = {"linking_error": 0.0, "n_anchors": 0, "n_link": 0}
+    if isinstance(link, Link) and scale and link.design != "same_form":  # of one form nothing is carried over
+        facts = {"linking_error": link.linking_error * scale.points_per_unit, "n_anchors": link.n_kept}
+        facts["n_link"] = 0 if frozen else int(compared.tables["links"][["n_pre", "n_post"]].min(axis=1).iloc[0])
+    told = pairs.assign(unit="scale", **facts)
     return Linked(pairs=told, unpaired=linked.unpaired)
+
+
+def _add_own(pairs: pd.DataFrame, compared: Compared, sittings: pd.DataFrame) -> pd.DataFrame:
+    """Return pairs with each person's own ability and its error at both waves: own_pre, own_se_pre, own_post, own_se_post.
+
+    They say how far a single score can be trusted, for shares of a group; change is never estimated from them.
+    """
+    own = compared.abilities.merge(sittings[["session_id", "pid", "wave"]], on="session_id", validate="one_to_one")
+    for side in ("pre", "post"):
+        here = own[own["wave"] == pairs[f"wave_{side}"].iloc[0]] if len(pairs) else own
+        here = here[["pid", "scale_points", "scale_se"]].set_axis(["pid", f"own_{side}", f"own_se_{side}"], axis=1)
+        pairs = pairs.merge(here, on="pid", how="left", validate="one_to_one")
+    return pairs
+
+
+def _wants_scale(rules: Rules, compared: Compared) -> bool:
+    """Whether change is told on the scale 500/100: two forms allow nothing else; of one, the rules may ask for its points."""
+    return rules.change_scale == "common" or compared.comparison.kind != "same_form"
 
 
 def _judge_pairs(workspace: Workspace, linked: Linked, scope: dict[str, str]) -> list[Gate]:
     left = linked.unpaired.loc[linked.unpaired["reason"] == "only_pre", "score"]
     gap = compare_leavers(linked.pairs["score_pre"], left)
-    return [*judge_retention(linked, gap, scope), judge_interval(linked.pairs, workspace.rules.window_days, scope)]
+    return [
+        *judge_retention(linked, gap, scope),
+        judge_pairs_possible(linked.pairs, scope),
+        judge_interval(linked.pairs, workspace.rules.window_days, scope),
+        judge_ceiling(_stack_points(linked.pairs), scope=scope),
+    ]
+
+
+def _stack_points(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return wave, points, points_max of the forms sat: one row a person and wave."""
+    sides = {"pre": ["points_pre", "points_max"], "post": ["points_post", "points_max_post"]}
+    parts = [pairs[names].set_axis(["points", "points_max"], axis=1).assign(wave=wave) for wave, names in sides.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _judge_pooling(sittings: pd.DataFrame, links: list[Link]) -> list[Gate]:

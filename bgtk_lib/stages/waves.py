@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,9 +95,10 @@ class Compared:
 
     @property
     def carries_change(self) -> bool:
-        """Whether change is told on the linked scale: different forms whose link is good, with plausible values."""
-        linked = isinstance(self.link, Link) and self.link.design == "common_item" and self.link.verdict != "not_yet"
-        return linked and isinstance(self.plausible, PlausibleValues)
+        """Whether change can be told on the scale 500/100: one form, or two whose link is good, with plausible values."""
+        if not isinstance(self.link, Link) or not isinstance(self.plausible, PlausibleValues):
+            return False
+        return self.link.design in ("same_form", "common_item") and self.link.verdict != "not_yet"
 
 
 def compare_waves(
@@ -106,6 +107,7 @@ def compare_waves(
     pids: pd.Series[str],
     conditioning: pd.DataFrame,
     cluster: pd.Series[str] | None,
+    chosen: Collection[str] = (),
     rules: Rules,
     decisions: list[dict[str, str]],
     frozen: tuple[Link, Scale | None] | None,
@@ -122,6 +124,8 @@ def compare_waves(
         Index pid, a column a grouping that may be compared.
     cluster : Series or None
         Index pid: what change is clustered by (schools), for the draws to share; None: nothing.
+    chosen : collection of str
+        Columns of `conditioning` whose members were picked by their score at the earlier wave.
     rules : Rules
         Link method, number of plausible values, seed.
     decisions : list of dict
@@ -141,7 +145,7 @@ def compare_waves(
         }
         rng = np.random.default_rng([rules.seed, *f"{pre.form}@{wave_pre}>{post.form}@{wave_post}".encode()])
         plausible = draw_plausible_values(
-            waves, conditioning=conditioning, cluster=cluster, n_values=rules.plausible_values, rng=rng
+            waves, conditioning=conditioning, cluster=cluster, chosen=chosen, n_values=rules.plausible_values, rng=rng
         )
     if isinstance(plausible, PlausibleValues):
         found = freeze_scale(plausible, wave=wave_pre, assessment=pre.form)
@@ -246,7 +250,11 @@ def _list_tables(
     if isinstance(link, Link) and scale and link.design == "common_item" and pre.calibration and post.calibration:
         tables["conversion"] = convert_scores(pre.calibration.curves, post.calibration.curves, link=link, scale=scale)
     if isinstance(plausible, PlausibleValues) and scale:
-        tables["plausible"] = _place_draws(plausible, scale, wave_pre, wave_post)
+        tables["plausible"] = _place_draws(plausible.draws, scale, wave_pre, wave_post)
+        first = plausible.draws[plausible.draws["wave"] == wave_pre]
+        unseen = plausible.imputed[plausible.imputed["wave"] == wave_post]
+        known = pd.concat([first[first["pid"].isin(unseen["pid"])], unseen])
+        tables["imputed"] = _place_draws(known, scale, wave_pre, wave_post)
         tables["latent"] = _describe_latent(plausible, scale)
         tables["conditioned"] = pd.DataFrame(
             [
@@ -273,11 +281,11 @@ def _compare_exposure(pre: FormAnswers, post: FormAnswers, *, items: list[str]) 
     return compare_groups((sides[0], sides[1]), (sides[2], sides[3]), items=items)
 
 
-def _place_draws(plausible: PlausibleValues, scale: Scale, wave_pre: str, wave_post: str) -> pd.DataFrame:
+def _place_draws(draws: pd.DataFrame, scale: Scale, wave_pre: str, wave_post: str) -> pd.DataFrame:
     """Return the draws in points of the scale: pid, draw, score_pre, score_post; null at a wave that was not sat."""
     sides = []
     for wave, column in ((wave_pre, "score_pre"), (wave_post, "score_post")):
-        rows = plausible.draws[plausible.draws["wave"] == wave]
+        rows = draws[draws["wave"] == wave]
         sides.append(pd.DataFrame({"pid": rows["pid"], "draw": rows["draw"], column: scale.to_points(rows["theta"])}))
     return sides[0].merge(sides[1], on=["pid", "draw"], how="outer", validate="one_to_one")
 

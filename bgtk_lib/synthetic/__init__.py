@@ -5,14 +5,18 @@ Nothing downstream may treat them differently from real data; `data_kind: synthe
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from bgtk_lib.errors import BgtkError, ParameterError
 from bgtk_lib.findings import GateState
 from bgtk_lib.synthetic.design import SCENARIOS, SIZES, Design
 from bgtk_lib.synthetic.exports import WORKSPACE, build_exports, write_exports
 from bgtk_lib.synthetic.faults import FAULTS, Fault, plant_faults
 from bgtk_lib.synthetic.province import ScorePairs, draw_pairs, draw_province
+from bgtk_lib.words import say
+from bgtk_lib.workspace import open_workspace
 from bgtk_lib.workspace.store import hash_content
 
 __all__ = [
@@ -22,6 +26,7 @@ __all__ = [
     "Design",
     "Fault",
     "ScorePairs",
+    "clear_demo",
     "draw_pairs",
     "draw_province",
     "expected_gates",
@@ -61,3 +66,22 @@ def expected_gates(faults: tuple[str, ...] = ()) -> dict[str, GateState]:
         for code, state in FAULTS[name].closes.items():
             closed[code] = "STOP" if "STOP" in (state, closed.get(code)) else "HOLD"
     return closed
+
+
+def clear_demo(folder: Path) -> None:
+    """Remove an earlier demonstration; anything else in the way is refused."""
+    above = next(parent for parent in folder.resolve().parents if parent.exists())
+    if not above.is_dir():
+        raise ParameterError(say("cli.demo_folder", folder=above.name))
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if folder.resolve() in (Path.cwd(), *Path.cwd().parents):  # never the ground one stands on
+        raise ParameterError(say("cli.demo_folder", folder=folder.name or "."))
+    try:
+        declared = open_workspace(folder).declared
+        made_up = declared.data_kind == "synthetic" and declared.name.startswith("demo")
+    except BgtkError:
+        made_up = False
+    if not made_up:
+        raise ParameterError(say("cli.demo_folder", folder=folder.name))
+    shutil.rmtree(folder)

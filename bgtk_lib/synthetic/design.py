@@ -10,7 +10,9 @@ from typing import Literal, get_args
 from bgtk_lib import schema
 
 Size = Literal["small", "secondary", "province"]
-Scenario = Literal["sound", "attrition_observed", "one_zero_district", "no_change", "tutors_on_top"]
+Scenario = Literal[
+    "sound", "attrition_observed", "one_zero_district", "no_change", "tutors_on_top", "programme_effects"
+]  # fmt: skip
 Phase = Literal["I", "II", "III"]
 Occasion = Literal["pre", "post"]
 
@@ -29,6 +31,9 @@ CAPITAL = "18.71"
 CAPITAL_SHARE = 0.6  # of phase I; the rest are chosen schools of the other 14 districts
 SMALLEST_DISTRICT = 12  # teachers of a phase, after scaling down
 SMALL_SCALE = 8
+KKA_SEATS = 0.12  # of those who sit before; twice as many apply
+KKA_ATTENDING = 0.85  # of those whom the lot gives a seat
+KKA_GAIN = 0.15  # in SD of ability before, on PED
 DAPODIK_AS_OF = date(2025, 9, 15)
 PRE_DAYS: Mapping[Phase, date] = {"I": date(2025, 10, 18), "II": date(2025, 12, 6), "III": date(2026, 2, 7)}
 POST_DAYS: Mapping[Phase, date] = {"I": date(2026, 4, 18), "II": date(2026, 6, 6), "III": date(2026, 8, 8)}
@@ -44,10 +49,11 @@ class Design:
     size : {"small", "secondary", "province"}
         `secondary` has the published 2,674 teachers of phase I and 6,762 of phase II, `small` an eighth of them,
         `province` 25,700 teachers of primary and lower secondary schools on top.
-    scenario : {"sound", "attrition_observed", "one_zero_district", "no_change", "tutors_on_top"}
+    scenario : {"sound", "attrition_observed", "one_zero_district", "no_change", "tutors_on_top", "programme_effects"}
         `sound`: change everywhere, leaving depends on the true pretest. `attrition_observed`: leaving depends on the
         observed pretest, so that complete cases mislead. `one_zero_district`: one district's effect is exactly 0.
         `no_change`: all terms of change are exactly 0. `tutors_on_top`: the top tenth of the pretest are tutors.
+        `programme_effects`: as `sound`, but programmes choose in ways of their own, and one has an effect (`rosters`).
     seed : int
         Of everything but the test forms.
     assessments : tuple of str
@@ -121,6 +127,23 @@ class Design:
     def level_person_sd(self) -> float:
         """SD of ability before within a school."""
         return float((self.level_within_sd**2 - self.level_school_sd**2) ** 0.5)
+
+    def gain(self, assessment: str) -> float:
+        """Return what attending KKA adds to the ability after, in SD of ability before."""
+        return KKA_GAIN if self.scenario == "programme_effects" and assessment == "PED" else 0.0
+
+    def mixture(self, assessment: str) -> tuple[tuple[float, float], ...]:
+        """Return (share, gain) of those whom no programme helps and of those whom one does, whatever their ability.
+
+        Examples
+        --------
+        >>> Design().mixture("PED")
+        ((1.0, 0.0),)
+        >>> Design(scenario="programme_effects").mixture("PED")
+        ((0.898, 0.0), (0.102, 0.15))
+        """
+        gain, share = self.gain(assessment), KKA_SEATS * KKA_ATTENDING
+        return ((1 - share, 0.0), (share, gain)) if gain else ((1.0, 0.0),)
 
     def school_size(self, phase: Phase) -> float:
         """Return the teachers of a school on average; `small` has a fifth, so that districts keep several schools."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from bgtk_lib.synthetic.forms import NOT_REACHED, OMITTED, OPTIONS, Codes, build
 from bgtk_lib.synthetic.layouts import MAPPINGS, declare_workspace
 from bgtk_lib.synthetic.panel import rate_items
 from bgtk_lib.synthetic.province import Province
+from bgtk_lib.synthetic.rosters import describe_programmes
 from bgtk_lib.synthetic.times import TIMED, draw_times
 from bgtk_lib.synthetic.truth import describe_items
+from bgtk_lib.synthetic.workshop import WORKSHOP, describe_workshop
 from bgtk_lib.words import say
 
 Exports = dict[str, Any]  # relative path → DataFrame of text (csv) or plain objects (json, yaml)
@@ -33,6 +36,8 @@ FORMS = "data/raw/register/paket.csv"
 KEYS = "data/raw/register/kunci.csv"
 ROSTERS = "data/raw/roster"
 TRAINING = "data/raw/roster/pelatihan.csv"
+APPLICANTS = "data/raw/roster/pelamar.csv"
+RUBRIC = "data/raw/rubrik/portofolio.csv"
 PANEL = "data/raw/panel/telaah_ssl.csv"
 TOTALS = "data/control_totals.csv"
 WORKSPACE = "workspace.yaml"
@@ -40,6 +45,19 @@ CBT_COLUMNS = (
     "No", "No Peserta", "NUPTK", "NIP", "Nama", "NPSN", "Sekolah", "Kab/Kota", "Mapel", "Paket", "Mulai", "Selesai",
     "Perangkat", "Tempat", "Percobaan",
 )  # fmt: skip
+TRAINING_COLUMNS = {
+    "Program": "programme", "Mulai": "start", "Selesai": "end", "Jam": "hours", "Peran": "role", "Sesi": "sessions",
+    "Cara Terpilih": "assignment",
+}  # fmt: skip
+APPLICANT_COLUMNS = {
+    "Program": "programme", "Panggilan": "call", "Tanggal Daftar": "applied", "Kelompok Undian": "stratum",
+    "Terpilih": "drawn", "Hadir": "attended",
+}  # fmt: skip
+RUBRIC_COLUMNS = {
+    "Program": "programme", "Waktu": "occasion", "Penilai": "rater", "Kriteria": "criterion", "Skor": "score",
+    "Skor Maksimum": "score_max",
+}  # fmt: skip
+ASSIGNMENT = {code: written for written, code in MAPPINGS["training"]["columns"]["assignment"]["values"].items()}
 BROKEN_OFF = 1200.0  # seconds that a session without an end took
 STAMP = "%d/%m/%Y %H:%M:%S"
 LETTERS = np.array([*OPTIONS, "", "X"], dtype=object)
@@ -57,14 +75,16 @@ def build_exports(province: Province) -> Exports:
     if rated := province.design.panel_forms:
         exports[PANEL] = rate_items(rated)
     exports |= _list_rosters(province)
-    exports[TRAINING] = _list_training(province)
+    exports |= _list_programmes(province)
     exports |= _list_tests(province)
     exports |= {f"{SCHOOLS}/{row['npsn']}.json": answer_school(row) for row in schools.to_dict(orient="records")}
     exports |= {f"{GTK}/{npsn}.json": answer for npsn, answer in answer_gtk(teachers, schools).items()}
+    told = describe_programmes(province.design, province.programmes)
     exports["truth.json"] = {
         "design": _plain(province),
         "change": [truth.as_json() for truth in province.truth.values()],
         "items": describe_items(province.design),
+        "programmes": told | ({WORKSHOP: describe_workshop()} if len(province.workshop.persons) else {}),
         "district_effects": {
             code: dict(zip(province.effects.districts, values.tolist(), strict=True))
             for code, values in province.effects.change.items()
@@ -200,19 +220,29 @@ def _list_rosters(province: Province) -> Exports:
     return found
 
 
-def _list_training(province: Province) -> pd.DataFrame:
-    rows = province.training
-    who = province.teachers.loc[rows["teacher"]]
-    table = {
-        "NUPTK": who["nuptk"].to_numpy(dtype=object),
-        "NIK": who["nik"].to_numpy(dtype=object),
-        "Program": rows["programme"].to_numpy(dtype=object),
-        "Mulai": [f"{day:%d/%m/%Y}" for day in rows["start"]],
-        "Selesai": [f"{day:%d/%m/%Y}" for day in rows["end"]],
-        "Jam": rows["hours"].astype(str).to_numpy(dtype=object),
-        "Peran": rows["role"].to_numpy(dtype=object),
-    }
-    return pd.DataFrame(table, dtype=object)
+def _list_programmes(province: Province) -> Exports:
+    """Return who took part; where programmes have effects also who applied, and the raters' scores."""
+    known = pd.concat([province.teachers[["nuptk", "nik"]], province.workshop.persons])
+
+    def write(rows: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+        """Return a frame under the names of the export, days and truth values as people write them, persons named."""
+        who = known.loc[rows["teacher"]]
+        table = {"NUPTK": who["nuptk"].to_numpy(dtype=object), "NIK": who["nik"].to_numpy(dtype=object)}
+        for name, column in columns.items():
+            table[name] = np.array([_write_cell(value) for value in rows[column]], dtype=object)
+        return pd.DataFrame(table, dtype=object)
+
+    found = {TRAINING: write(province.training.replace({"assignment": ASSIGNMENT}), TRAINING_COLUMNS)}
+    if len(province.applicants):
+        found |= {APPLICANTS: write(province.applicants, APPLICANT_COLUMNS)}
+        found |= {RUBRIC: write(province.workshop.rubric, RUBRIC_COLUMNS)}
+    return found
+
+
+def _write_cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "Ya" if value else "Tidak"
+    return f"{value:%d/%m/%Y}" if isinstance(value, date) else str(value)
 
 
 def _list_totals(province: Province) -> pd.DataFrame:

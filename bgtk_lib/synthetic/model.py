@@ -3,7 +3,7 @@
 For each assessment k, person i, school s, district d::
 
     theta_before = D_kd + S_ks + P_ki         total variance 1
-    theta_after  = theta_before + d_kd + s_ks + p_ki
+    theta_after  = theta_before + d_kd + s_ks + p_ki (+ the gain of who attends a programme that has an effect)
 
 Each term is sqrt(shared) times a part common to all assessments plus sqrt(1 - shared) times a part of its own.
 """
@@ -127,6 +127,12 @@ def draw_abilities(
         for code in codes
     }
     return Abilities(before=before, after=after)
+
+
+def add_gain(design: Design, ability: Abilities, *, attends: NDArray[np.bool_]) -> Abilities:
+    """Return abilities with what KKA adds, after, to those who attend it: in most scenarios nothing."""
+    after = {code: values + design.gain(code) * attends for code, values in ability.after.items()}
+    return Abilities(before=ability.before, after=after)
 
 
 def chance_of_leaving(design: Design, *, form: str, theta: Floats, score: Floats) -> Floats:

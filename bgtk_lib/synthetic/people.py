@@ -161,7 +161,7 @@ def draw_identities(schools: pd.DataFrame, *, phase: Phase, come: np.ndarray, rn
             "status_id": status.astype(int),
             "education": degree.astype(object),
             "rank": [_rank(int(code), int(step)) for code, step in zip(status, rng.integers(0, 5, n), strict=True)],
-            "nuptk": _draw_nuptk(n, rng=rng),
+            "nuptk": draw_nuptk(n, rng=rng),
         }
     )
     frame["nuptk"] = frame["nuptk"].astype(object).where(~unlisted, "")
@@ -170,7 +170,8 @@ def draw_identities(schools: pd.DataFrame, *, phase: Phase, come: np.ndarray, rn
     return frame
 
 
-def _draw_nuptk(n: int, *, rng: np.random.Generator) -> list[str]:
+def draw_nuptk(n: int, *, rng: np.random.Generator) -> list[str]:
+    """Return so many different NUPTK."""
     drawn: dict[str, None] = {}
     while len(drawn) < n:
         digits = rng.integers(0, 10, (n - len(drawn), 16)).astype("U1")

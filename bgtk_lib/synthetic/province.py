@@ -2,12 +2,14 @@
 
 True model: ability of SD 1 before; mean change 0.20 SD with districts spread by 0.05, schools by 0.08, persons by
 0.35 (`model`); items dichotomous, two-parameter logistic, the same form before and after, or for SSL one that shares 12
-items with it (`forms`); 18 % are not there after, the weaker more often. No programme has an effect.
+items with it (`forms`); 18 % are not there after, the weaker more often. Programmes have an effect in one scenario only
+(`rosters`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ import pandas as pd
 
 from bgtk_lib.synthetic.design import (
     GENERAL,
+    KKA_ATTENDING,
+    KKA_SEATS,
     OCCASIONS,
     SUBJECTS,
     Design,
@@ -23,14 +27,16 @@ from bgtk_lib.synthetic.design import (
     count_subjects,
     form_name,
     share_out,
+    wave_day,
     wave_name,
 )
 from bgtk_lib.synthetic.forms import Codes, build_form, give_answers, solve_chances
-from bgtk_lib.synthetic.model import Effects, chance_of_leaving, draw_abilities, draw_effects
+from bgtk_lib.synthetic.model import Effects, add_gain, chance_of_leaving, draw_abilities, draw_effects
 from bgtk_lib.synthetic.people import Placement, average_school, draw_identities, draw_schools, place_teachers
-from bgtk_lib.synthetic.rosters import draw_training, list_invited
+from bgtk_lib.synthetic.rosters import Programmes, draw_programmes, draw_training, list_invited
 from bgtk_lib.synthetic.sittings import PHONE, Sheet, draw_occasions, hold_sitting
 from bgtk_lib.synthetic.truth import Truth, compute_truth
+from bgtk_lib.synthetic.workshop import NO_WORKSHOP, Workshop, draw_workshop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +59,10 @@ class Province:
     answers : dict
         (assessment, wave) → what was marked, sessions by items; `sittings.row` is the row. 0-4 for A-E, -1 crossed
         out, -2 not reached.
-    training : DataFrame
-        teacher, programme, start, end, hours, role.
+    programmes : dict
+        Phase → who took part in which programme.
+    workshop : Workshop
+        Of persons who are no `teachers`; empty but in `programme_effects`.
     effects : Effects
         What was drawn for the districts.
     truth : dict
@@ -67,9 +75,21 @@ class Province:
     rosters: pd.DataFrame
     sittings: pd.DataFrame
     answers: dict[tuple[str, str], Codes]
-    training: pd.DataFrame
+    programmes: dict[Phase, Programmes]
+    workshop: Workshop
     effects: Effects
     truth: dict[tuple[str, Phase], Truth]
+
+    @property
+    def training(self) -> pd.DataFrame:
+        """Everyone who took part: teacher, programme, start, end, hours, role, sessions, assignment."""
+        parts = [took.training for took in self.programmes.values()]
+        return pd.concat([*parts, self.workshop.training], ignore_index=True)
+
+    @property
+    def applicants(self) -> pd.DataFrame:
+        """Everyone who applied for a seat: teacher, programme, call, applied, stratum, drawn, attended."""
+        return pd.concat([took.applicants for took in self.programmes.values()], ignore_index=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +137,8 @@ def draw_pairs(
     per_school = average_school(design, phase, share=share)
     placement = place_teachers(counts, order=effects.districts, per_school=per_school, rng=rng)
     ability = draw_abilities(design, effects, district=placement.district, school=placement.school, rng=rng)
+    if design.gain("PED"):
+        ability = add_gain(design, ability, attends=rng.random(wanted) < KKA_SEATS * KKA_ATTENDING)
     first, second = (build_form(form_name(assessment, phase, occasion)) for occasion in OCCASIONS)
     gate = build_form(form_name("PED", phase))
     before = give_answers(ability.before[assessment], first, rng=rng).sum(axis=1)
@@ -141,36 +163,46 @@ def draw_pairs(
 
 def draw_province(design: Design) -> Province:
     """Return a whole province; the same design gives the same province."""
-    streams = np.random.SeedSequence(design.seed).spawn(1 + 2 * len(design.phases))
+    streams = np.random.SeedSequence(design.seed).spawn(2 + 3 * len(design.phases))
+    of_programmes, of_workshop = streams[1 + 2 * len(design.phases) : -1], streams[-1]
     codes = tuple(dict.fromkeys(("PED", *design.assessments)))
     effects = draw_effects(design, assessments=codes, rng=np.random.default_rng(streams[0]))
     parts = []
     first = 0
     for nth, phase in enumerate(design.phases):
-        people, answers = (np.random.default_rng(stream) for stream in streams[1 + 2 * nth : 3 + 2 * nth])
-        part = _draw_phase(design, effects, phase=phase, people=people, answering=answers)
+        chosen = (*streams[1 + 2 * nth : 3 + 2 * nth], of_programmes[nth])
+        part = _draw_phase(design, effects, phase=phase, rngs=[np.random.default_rng(stream) for stream in chosen])
         part["teachers"].index += first
-        for name in ("rosters", "sittings", "training"):
+        for name in ("rosters", "sittings"):
             part[name]["teacher"] += first
+        part["programmes"] = part["programmes"].number_from(first)
         first += len(part["teachers"])
         parts.append(part)
     frames = {
         name: pd.concat([part[name] for part in parts], ignore_index=name != "teachers")
-        for name in ("schools", "teachers", "rosters", "sittings", "training")
+        for name in ("schools", "teachers", "rosters", "sittings")
     }
+    workshop = NO_WORKSHOP
+    if design.scenario == "programme_effects":
+        start = wave_day("I", "pre") + timedelta(days=90)
+        workshop = draw_workshop(first, start=start, rng=np.random.default_rng(of_workshop))
     return Province(
         design=design,
         **frames,
+        programmes={phase: part["programmes"] for phase, part in zip(design.phases, parts, strict=True)},
+        workshop=workshop,
         answers={key: matrix for part in parts for key, matrix in part["answers"].items()},
         effects=effects,
         truth={key: value for part in parts for key, value in part["truth"].items()},
     )
 
 
-def _draw_phase(
-    design: Design, effects: Effects, *, phase: Phase, people: np.random.Generator, answering: np.random.Generator
-) -> dict[str, Any]:
-    """Return one phase's frames; teachers are numbered from 0, those who sit first, then the absent."""
+def _draw_phase(design: Design, effects: Effects, *, phase: Phase, rngs: list[np.random.Generator]) -> dict[str, Any]:
+    """Return one phase's frames; teachers are numbered from 0, those who sit first, then the absent.
+
+    `rngs`: of people, of answers, and of programmes that have effects, so that these change nothing else.
+    """
+    people, answering, choosing = rngs
     counts = count_districts(design, phase)
     per_school = average_school(design, phase)
     placement = place_teachers(counts, order=effects.districts, per_school=per_school, rng=people)
@@ -192,6 +224,12 @@ def _draw_phase(
     chance = chance_of_leaving(design, form=gate.name, theta=ability.before["PED"], score=score)
     leaves = answering.random(n) < chance
     teachers["leaves"] = np.concatenate([leaves, np.zeros(len(teachers) - n, dtype=bool)])
+    if design.scenario == "programme_effects":
+        took = draw_programmes(teachers, scores=score, theta=ability.before["PED"], phase=phase, rng=choosing)
+    else:
+        took = draw_training(design, teachers, scores=score, phase=phase, rng=people)
+    attending = took.training.loc[took.training["programme"] == "KKA", "teacher"]
+    ability = add_gain(design, ability, attends=np.isin(np.arange(n), attending))
     districts = teachers["district"].to_numpy()
     sittings, answers = [], {}
     for occasion in OCCASIONS:
@@ -217,7 +255,7 @@ def _draw_phase(
         "rosters": list_invited(design, teachers, phase=phase),
         "sittings": pd.concat(sittings, ignore_index=True),
         "answers": answers,
-        "training": draw_training(design, teachers, scores=score, phase=phase, rng=people),
+        "programmes": took,
         "truth": {
             (code, phase): compute_truth(design, effects, assessment=code, phase=phase, counts=shares[code])
             for code in design.taken(phase)

@@ -109,7 +109,10 @@ def compute_truth(
         points = E[w(theta) * (G(theta + d) - T(theta))] / E[w(theta)]
 
     where T is the expected score, G the same around its argument with SD c, and w is 1 or the chance to stay. Where
-    leaving depends on the observed score, w is its expectation given the ability.
+    leaving depends on the observed score, w is its expectation given the ability. Where a programme adds g to the
+    ability of a share p, drawn by lot whatever their ability and whether they stay, G(theta + d) is
+    (1 - p) G(theta + d) + p G(theta + d + g), and so with the other parts after. The share that attends in a province
+    is a whole number of persons: it misses p by at most 1/2n.
     """
     rows = [effects.districts.index(code) for code in counts]
     sizes = np.array(list(counts.values()), dtype=float)
@@ -142,6 +145,13 @@ def _district_moments(design: Design, effects: Effects, *, assessment: str, phas
     deviation = design.level_within_sd * NODES
     theta = effects.level[assessment][:, None] + deviation
     later = theta + effects.change[assessment][:, None]
+    mixture = design.mixture(assessment)
+    helped = sum(share * gain for share, gain in mixture)
+
+    def expect(curve: Floats) -> Floats:
+        """Return a curve after, over those whom a programme helps and the others."""
+        return np.asarray(sum(share * read_curve(curve, later + gain) for share, gain in mixture))
+
     first, second = before.first, before.second
     if population == "all":
         weight = np.ones_like(theta)
@@ -156,16 +166,16 @@ def _district_moments(design: Design, effects: Effects, *, assessment: str, phas
         np.ones_like(theta),
         read_curve(first, theta),
         read_curve(second, theta),
-        read_curve(after.first, later),
-        read_curve(after.second, later),
+        expect(after.first),
+        expect(after.second),
         read_curve(before.first, theta),
-        read_curve(again.first, later),
-        read_curve(again.second, later),
-        np.broadcast_to(effects.change[assessment][:, None], theta.shape),
+        expect(again.first),
+        expect(again.second),
+        np.broadcast_to(effects.change[assessment][:, None] + helped, theta.shape),
         theta,
         theta**2,
-        later,
-        later**2 + design.change_within_sd**2,
+        later + helped,
+        sum(share * (later + gain) ** 2 for share, gain in mixture) + design.change_within_sd**2,
     ]
     return np.stack([(weight * part) @ WEIGHTS for part in parts], axis=1)
 

@@ -175,7 +175,9 @@ class Workspace:
     def fingerprint(self, stage: str) -> str:
         """Return the fingerprint of everything a stage's output depends on: inputs, rules, code, library versions."""
         content: dict[str, Any] = {"code": code_fingerprint(), "libraries": library_versions(), "stage": stage}
-        content["declared"] = self.declared.model_dump(mode="json", exclude={"reports", "language", "expected_gates"})
+        content["declared"] = self.declared.model_dump(
+            mode="json", exclude={"reports", "language", "expected_gates", "analysis_plan"}
+        )
         if stage == "ingest":
             content["inputs"] = {
                 s.name: [hash_files([f], base=f.parent) for f in self.files_of(s)] for s in self.declared.sources

@@ -97,8 +97,9 @@ class Rules(Declared):
     link_method: LinkMethod = "mean_mean"
     exposed_districts: list[str] = []
     anchors_wanted: Annotated[int, Field(ge=10, le=40)] = 20
-    plausible_values: Annotated[int, Field(ge=5, le=20)] = 10
-    conditioning: list[Grouping] = ["district", "jenjang", "sex", "programmes"]
+    plausible_values: Annotated[int, Field(ge=5, le=40)] = 20
+    change_scale: Literal["common", "form"] = "common"
+    conditioning: list[Grouping] = ["district", "jenjang", "sex", "status", "device", "programmes"]
     dapodik_max_age_days: Annotated[int, Field(ge=1, le=2000)] = 180
     seed: Annotated[int, Field(ge=0)] = 20251018
 
@@ -125,6 +126,7 @@ class WorkspaceDeclaration(Declared):
     waves: dict[Name, Wave]
     forms: dict[str, Form] = {}
     control_totals: str | None = None
+    analysis_plan: str | None = None
     rules: Rules = Rules()
     expected_gates: dict[str, Annotated[list[str], BeforeValidator(_as_list)]] = {}
     reports: list[ReportPlan] = []

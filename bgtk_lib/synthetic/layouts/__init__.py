@@ -19,7 +19,7 @@ from bgtk_lib.synthetic.design import (
     wave_name,
 )
 
-MAPPING_NAMES = ("cbt", "roster", "form_item", "key", "training", "panel")
+MAPPING_NAMES = ("cbt", "roster", "form_item", "key", "training", "applicant", "rubric", "panel")
 
 
 @cache
@@ -57,6 +57,8 @@ def declare_workspace(design: Design) -> dict[str, Any]:
         sources.append(
             {"name": "telaah", "file": "data/raw/panel/telaah_ssl.csv", "adapter": "table", "mapping": "panel"}
         )
+    if design.scenario == "programme_effects":
+        sources += [dict(entry) for entry in base["programme_sources"]]
     sources += [
         {"name": f"dapodik-{kind}", "file": f"data/raw/dapodik/{kind}/*.json", **dapodik} for kind in ("gtk", "sekolah")
     ]

@@ -1,0 +1,133 @@
+"""How far a group picked by its first score returns towards the mean by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bgtk_lib.change.drawn import Drawn
+from bgtk_lib.findings import Withheld
+from bgtk_lib.programme.covariates import standardise_pretest
+from bgtk_lib.programme.effects import contrast_first
+from bgtk_lib.words import say
+
+FEWEST_OTHERS = 30  # those not picked, whose line from first to second score is used
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowardsMean:
+    """The change to expect of a group only because of where it stood.
+
+    Attributes
+    ----------
+    estimate : float
+        In the unit of the scores; positive for a group from below the mean.
+    low, high : float or None
+        Ends of its interval; none where it rests on a reliability that is taken as known.
+    sd : float
+        Standard deviation of everyone's first scores, by which it may be divided.
+    remains : float
+        Share of the group's distance from the mean that is expected to remain: r.
+    source : {"retest", "reliability"}
+        Whether r comes from those who were not picked, or from the test's reliability.
+    n_group, n_others : int
+        Persons of the group, and those not in it.
+    """
+
+    estimate: float
+    low: float | None
+    high: float | None
+    sd: float
+    remains: float
+    source: Literal["retest", "reliability"]
+    n_group: int
+    n_others: int
+
+
+def expect_towards_mean(
+    drawn: Drawn, picked: ArrayLike, *, reliability: float | None = None, confidence: float = 0.95
+) -> TowardsMean | Withheld:
+    """Estimate the change that a group picked by its first score shows with no effect at all.
+
+    Parameters
+    ----------
+    drawn : Drawn
+        Everyone who sat both measurements; `frame` has points_pre and npsn.
+    picked : array of n, bool
+        The group.
+    reliability : float, optional
+        Of the first form; stands in for r where fewer than 30 were not picked. It leaves out that persons change, so the true
+        regression is larger.
+    confidence : float
+        Of the interval, between 0 and 1.
+
+    Returns
+    -------
+    TowardsMean or Withheld
+        Withheld for an empty group, where all are in it (its distance from the mean is not known then), or with neither 30
+        others nor a reliability.
+
+    Notes
+    -----
+    With points of one form it is (1 − r)(M − m): M and m the mean first scores of everyone and of the group, r the slope of
+    second on first score among those not picked. Picking by the first score cuts its range but leaves that slope as it is; a
+    correlation would shrink. On a linked scale the group's place on the scale and its observed score part ways, and it is
+    b(x̄ − X̄) − (m − M) with b the slope on the observed score x. Beside it stands whatever everyone changed.
+
+    References
+    ----------
+    Barnett, A. G., van der Pols, J. C. & Dobson, A. J. (2005). Regression to the mean: what it is and how to deal with it.
+    *International Journal of Epidemiology* 34(1), 215-220.
+
+    Examples
+    --------
+    The group lies 3 below the mean of 5; a reliability of .8 lets a fifth of that return.
+
+    >>> import pandas as pd
+    >>> from bgtk_lib.change.drawn import lay_draws
+    >>> pairs = pd.DataFrame({"pid": list("abcd"), "points_pre": [2, 2, 8, 8], "npsn": None})
+    >>> pairs = pairs.assign(score_pre=pairs["points_pre"], score_post=0)
+    >>> found = expect_towards_mean(lay_draws(pairs, pd.DataFrame()), [True, True, False, False], reliability=0.8)
+    >>> round(found.estimate, 6), found.source
+    (0.6, 'reliability')
+    """
+    group = np.asarray(picked, dtype=bool)
+    n_others = int((~group).sum())
+    if not group.any() or n_others == 0:
+        return Withheld(say("programme.no_mean"))
+    x = standardise_pretest(drawn.frame)
+    ahead = float(x[group].mean() - x.mean())
+    distance = float(drawn.pre[group].mean() - drawn.pre.mean())
+    sd = float(drawn.pre.std(axis=0, ddof=1).mean())
+    if n_others >= FEWEST_OTHERS and np.ptp(x[~group]) > 0:
+        others = drawn.take(~group)
+        X = np.column_stack([x[~group], np.ones(n_others)])
+        slope = contrast_first(others, others.post, X, weights=np.ones(n_others), confidence=confidence)
+        if isinstance(slope, Withheld):
+            return slope
+        ends = sorted((slope.low * ahead - distance, slope.high * ahead - distance))
+        return TowardsMean(
+            estimate=slope.estimate * ahead - distance,
+            low=ends[0],
+            high=ends[1],
+            sd=sd,
+            remains=slope.estimate * ahead / distance if distance else 1.0,
+            source="retest",
+            n_group=int(group.sum()),
+            n_others=n_others,
+        )
+    if reliability is None:
+        return Withheld(say("programme.no_retest", n=FEWEST_OTHERS))
+    return TowardsMean(
+        estimate=-(1 - reliability) * distance,
+        low=None,
+        high=None,
+        sd=sd,
+        remains=reliability,
+        source="reliability",
+        n_group=int(group.sum()),
+        n_others=n_others,
+    )
