@@ -343,6 +343,7 @@ def _run_demo(chosen: argparse.Namespace, language: Language) -> int:
     from bgtk_lib.engine.wishes import list_wishes
     from bgtk_lib.stages import read_gates, run_stages
     from bgtk_lib.synthetic import FAULTS, SCENARIOS, SIZES, Design, clear_demo, expected_gates, write_demo
+    from bgtk_lib.workspace.plan_lock import lock_plan
 
     require_known(chosen.size, SIZES, what="--size")
     require_known(chosen.scenario, SCENARIOS, what="--scenario")
@@ -359,6 +360,7 @@ def _run_demo(chosen: argparse.Namespace, language: Language) -> int:
     workspace = open_workspace(folder)
     shutil.rmtree(workspace.secrets, ignore_errors=True)  # made-up people: their ledger starts anew with them
     wishes = list_wishes(workspace, language=chosen.language)
+    lock_plan(workspace, now=datetime.now(ZoneInfo(workspace.declared.time_zone)))
     run_stages(workspace, tell=_teller(language))
     made = _make(workspace, wishes, language)
     code = _close(workspace, made, as_json=chosen.json, language=language)

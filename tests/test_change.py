@@ -435,3 +435,54 @@ def test_a_gap_that_cannot_be_computed_is_withheld():
     assert isinstance(compare_leavers([1, 1], [0.1, 0.1]), Withheld)
     with pytest.raises(LinkageError):
         compare_leavers([1, 2], [1, None])
+
+
+# ---------------------------------------------------------------- draws and link
+
+
+def make_draws(rng, pairs, *, m=5, spread=40.0):
+    frames = []
+    for draw in range(1, m + 1):
+        shift = rng.normal(0, spread / np.sqrt(len(pairs)), 2)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "pid": pairs["pid"],
+                    "draw": draw,
+                    "score_pre": pairs["score_pre"] + shift[0],
+                    "score_post": pairs["score_post"] + shift[1],
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_measurement_and_link_are_in_the_interval(rng):
+    """T = Ū + (1 − w)(1 + 1/m)B + e², by hand; w is the share of the persons who made the link."""
+    pairs = make_pairs(rng)
+    pairs = pairs.assign(pid=[f"p{i}" for i in range(len(pairs))], unit="scale", linking_error=6.0, n_anchors=12)
+    draws = make_draws(rng, pairs)
+    plain_pairs = pairs.assign(linking_error=0.0, n_anchors=0, n_link=0)
+    own = [
+        estimate_change(
+            pairs.assign(score_pre=d["score_pre"].to_numpy(), score_post=d["score_post"].to_numpy()), cluster="school"
+        )
+        for _, d in draws.groupby("draw")
+    ]
+    within, between = np.mean([one.se**2 for one in own]), (1 + 1 / 5) * np.var([one.mean for one in own], ddof=1)
+    for n_link, share in ((0, 0.0), (len(pairs), 1.0), (2 * len(pairs), 0.5)):
+        linked = estimate_change(pairs.assign(n_link=n_link), draws, cluster="school")
+        assert linked.mean == pytest.approx(np.mean([one.mean for one in own]))
+        assert linked.se**2 == pytest.approx(within + (1 - share) * between + 36)
+    assert estimate_change(plain_pairs, draws, cluster="school").se ** 2 == pytest.approx(within + between)
+    # a link that seems better than its own sample can be measured adds nothing, and takes nothing off
+    tiny = estimate_change(pairs.assign(linking_error=1e-6, n_link=len(pairs)), draws, cluster="school")
+    assert tiny.se**2 == pytest.approx(within + between)
+
+
+def test_a_pair_without_draws_is_refused(rng):
+    pairs = make_pairs(rng).assign(linking_error=0.0, n_anchors=0, n_link=0)
+    pairs = pairs.assign(pid=[f"p{i}" for i in range(len(pairs))])
+    draws = make_draws(rng, pairs)
+    with pytest.raises(LinkageError, match="1 "):
+        estimate_change(pairs, draws[draws["pid"] != "p3"], cluster="school")

@@ -19,13 +19,15 @@ from bgtk_lib.display.table import Column, draw_table, write_reason, write_value
 from bgtk_lib.errors import Language, Text
 from bgtk_lib.findings import Figure, Withheld
 from bgtk_lib.programme.balance import FINE, place_in_band
+from bgtk_lib.programme.design import Design
 from bgtk_lib.words import join, say
 
+WITHIN_DISTRICTS = ("ancova", "overlap", "did")
 ROWS = ("change", "comparison_change", "rtm_expected", "effect", "cace")
 ValueKind = Literal["signed2", "signed_points"]
 
 
-def draw_balance(released: Released, context: Context) -> Sequence[Shown]:
+def draw_balance(released: Released, context: Context, *, design: Design | Withheld) -> Sequence[Shown]:
     """Draw the difference of every characteristic before and, where there are weights, after weighting, with both limits.
 
     Parameters
@@ -34,10 +36,13 @@ def draw_balance(released: Released, context: Context) -> Sequence[Shown]:
         As `list_balance` gives them.
     context : Context
         Of the report; `balance_limit` is the wider limit.
+    design : Design or Withheld
+        Whether persons are compared within districts.
     """
     frame = frame_balance(released.figures)
     if frame.empty or frame["before"].isna().all():
-        return [draw_notice("note", heading=say("balance.nothing"), body=[], language=context.language)]
+        heading = say("balance.nothing" if frame.empty else "balance.hidden")
+        return [draw_notice("note", heading=heading, body=[], language=context.language)]
     limit = float(context.parameters["balance_limit"])
     canvas, ax = start_figure(len(frame) + 1.5)
     draw_love(frame, ax, language=context.language, limit=limit)
@@ -49,8 +54,10 @@ def draw_balance(released: Released, context: Context) -> Sequence[Shown]:
         Column("before", say("balance.before") if weighted else say("balance.difference"), "signed2"),
         *([Column("after", say("balance.after"), "signed2")] if weighted else []),
     ]
+    method = design.method if isinstance(design, Design) else None
     notes = [say("balance.note", limit=limit)]
-    notes += [say("balance.note_lottery")] if context.parameters["comparison"] == "lottery" else []
+    notes += [say("balance.note_districts")] if method in WITHIN_DISTRICTS else []
+    notes += [say("balance.note_lottery")] if method == "lottery" else []
     caption, note = say("balance.caption"), join(notes, " ")
     return [picture, draw_table(frame, columns=columns, caption=caption, language=context.language, note=note)]
 
@@ -186,7 +193,6 @@ def frame_result(released: Released, context: Context) -> pd.DataFrame:
         if figure is None or (in_sd and figure.unit != "sd") or (alone and name == "comparison_change"):
             continue
         hidden = isinstance(figure.value, Withheld)
-        small = isinstance(figure.value, Withheld) and figure.value.kind in ("small", "complement")
         rows.append(
             {
                 "name": name,
@@ -195,7 +201,7 @@ def frame_result(released: Released, context: Context) -> pd.DataFrame:
                 "value": None if hidden else figure.value,
                 "low": None if hidden else figure.low,
                 "high": None if hidden else figure.high,
-                "n": None if small or not figure.tells_n else figure.n,
+                "n": None if hidden or not figure.tells_n else figure.n,
                 "withheld": figure.value.reason if isinstance(figure.value, Withheld) else None,
             }
         )

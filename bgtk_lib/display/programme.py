@@ -247,8 +247,8 @@ def draw_participation(released: Released, context: Context) -> Sequence[Shown]:
 def draw_small(released: Released, context: Context) -> Sequence[Shown]:
     """Draw what describes a small group; that there is none, where there are more."""
     small = tuple(figure for figure in released.figures if figure.name.startswith("small."))
-    if not small:
-        few = find_figure(released, "programme.n") is None
+    few = find_figure(released, "programme.n") is None
+    if few or not small:
         told = (
             say("programme.small.nothing")
             if few

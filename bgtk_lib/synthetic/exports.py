@@ -18,7 +18,7 @@ from bgtk_lib.errors import StageError
 from bgtk_lib.synthetic.dapodik import answer_gtk, answer_school
 from bgtk_lib.synthetic.design import Design, count_districts, count_subjects, wave_name
 from bgtk_lib.synthetic.forms import NOT_REACHED, OMITTED, OPTIONS, Codes, build_form
-from bgtk_lib.synthetic.layouts import MAPPINGS, declare_workspace
+from bgtk_lib.synthetic.layouts import MAPPINGS, PLAN, declare_workspace, plan_analysis
 from bgtk_lib.synthetic.panel import rate_items
 from bgtk_lib.synthetic.province import Province
 from bgtk_lib.synthetic.rosters import describe_programmes
@@ -67,7 +67,7 @@ LETTERS[OMITTED], LETTERS[NOT_REACHED] = "X", ""  # counted from the end
 def build_exports(province: Province) -> Exports:
     """Return every file of a workspace that holds this province: relative path → content, ready to be spoiled."""
     teachers, schools = province.teachers, province.schools
-    exports: Exports = {WORKSPACE: declare_workspace(province.design)}
+    exports: Exports = {WORKSPACE: declare_workspace(province.design), PLAN: plan_analysis(province.design)}
     exports |= {f"data/mappings/{name}.yaml": dict(mapping) for name, mapping in MAPPINGS.items()}
     exports[TOTALS] = _list_totals(province)
     forms = [form for truth in province.truth.values() for form in (truth.form, truth.form_post)]

@@ -29,6 +29,7 @@ def read_layout(name: str) -> Any:
     return yaml.load(text, Loader=yaml.CSafeLoader)
 
 
+PLAN = "analysis_plan.yaml"
 MAPPINGS: Mapping[str, Any] = {name: read_layout(name) for name in MAPPING_NAMES}
 
 
@@ -71,9 +72,27 @@ def declare_workspace(design: Design) -> dict[str, Any]:
         "waves": waves,
         "forms": forms,
         "control_totals": "data/control_totals.csv",
+        "analysis_plan": PLAN,
         "rules": rules,
-        "reports": [*(dict(entry) for entry in base["reports"]), *_ask_for_instruments(design)],
+        "reports": [
+            *(dict(entry) for entry in base["reports"]),
+            *_ask_for_instruments(design),
+            *(base["programme_reports"] if design.scenario == "programme_effects" else []),
+        ],
     }
+
+
+def plan_analysis(design: Design) -> dict[str, Any]:
+    """Return the analysis plan of a made-up province: one contrast a phase, and the programme whose seats were drawn by lot."""
+    pairs = []
+    for phase in design.phases:
+        taken = design.taken(phase)
+        waves = {f"wave_{occasion}": wave_name(phase, occasion) for occasion in OCCASIONS}
+        pairs.append({"assessment": "PED" if "PED" in taken else taken[0], **waves})
+    plan: dict[str, Any] = {"confirmatory": {f"tahap-{at}": pair for at, pair in enumerate(pairs, start=1)}}
+    plan |= {"subgroups": ["sex", "jenjang"], "margin": 3}
+    lots = [{"programme": "KKA", **pair, "assessment": "PED", "comparison": "lottery"} for pair in pairs]
+    return plan | ({"programmes": lots} if design.scenario == "programme_effects" else {})
 
 
 def _ask_for_instruments(design: Design) -> list[dict[str, Any]]:
