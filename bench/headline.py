@@ -170,6 +170,7 @@ def tell_pairs(study: Study, found: Compared) -> pd.DataFrame:
         score_post=0.0,
         unit="scale",
         linking_error=link.linking_error * scale.points_per_unit if linked else 0.0,
+        slope_error=(link.slope_se or 0.0) / link.slope if linked else 0.0,
         n_anchors=link.n_kept if linked else 0,
         n_link=len(study.pairs) if linked else 0,
     )
@@ -242,7 +243,7 @@ def measure_others(
             results.append(("shrunken, mean over districts", (row["shrunken"], row["low"], row["high"]), here))
             results.append(("multilevel, own", (row["raw"], row["raw_low"], row["raw_high"]), here))
     for figure, one, known in results:
-        if one is None or isinstance(one, Withheld):
+        if one is None or isinstance(one, Withheld) or np.isnan(known):
             continue
         if isinstance(one, tuple):
             value, low, high = one

@@ -23,8 +23,8 @@ class Linked:
     pairs : DataFrame
         pid, assessment, wave_pre, wave_post, form_pre, form_post, score_pre, score_post (points of the form; where `unit`
         is ``scale``, points of the reporting scale), points_pre, points_max, points_post, points_max_post (of either
-        form, in any case), sex_pre and sex_post (as each wave's export has it), linking_error (in `unit`), n_anchors and n_link
-        (persons) of the link, days between the sittings, and district, npsn, jenjang, sex, status, device at the first.
+        form, in any case), sex_pre and sex_post (as each wave's export has it), linking_error (in `unit`), slope_error,
+        n_anchors and n_link (persons) of the link, days between the sittings, and district, npsn, jenjang, sex, status, device at the first.
     unpaired : DataFrame
         pid, assessment, wave_pre, wave_post, reason (``only_pre`` or ``only_post``), score, district, npsn, jenjang, sex, status, device.
     """
@@ -82,6 +82,7 @@ def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_pos
             "sex_post": second[TOLD].to_numpy(),
             "unit": "points",
             "linking_error": 0.0,
+            "slope_error": 0.0,
             "n_anchors": 0,
             "n_link": 0,
             "days": (second["start"].dt.normalize() - first["start"].dt.normalize()).dt.days.to_numpy(),

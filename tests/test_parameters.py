@@ -19,6 +19,7 @@ COVERAGE = {"wave": "p1-pre"}
 SOUND = {
     "change": CHANGE,
     "comparability": CHANGE,
+    "programme": CHANGE | {"programme": "KKA", "assignment": "lottery"},
     "coverage_map": COVERAGE,
     "data_quality": {},
     "instrument": {"form": "PED-1", "wave": "p1-pre"},
@@ -57,6 +58,10 @@ WRONG = [
     ("instrument", {"districts": ["18.01"]}, "edition_status"),
     ("item", {"items": "PED-1-001"}, "item"),
     ("item", {"item": None}, "item"),
+    ("programme", {"assignment": "picked"}, "selected_top"),
+    ("programme", {"programme": "KKB"}, "KKA"),
+    ("programme", {"wave_pre": "p1-post", "wave_post": "p1-pre"}, "p1-pre"),
+    ("programme", {"balance_limit": 2}, "balance_limit"),
     ("comparability", {"wave": "p1-pre"}, "wave_pre"),
     ("comparability", {"wave_pre": "p1-post", "wave_post": "p1-pre"}, "p1-pre"),
     ("comparability", {"jenjang": ["SD"]}, "language"),
@@ -366,7 +371,7 @@ def test_the_parameters_are_listed_as_one_json_object(report, unread, capsys):
         assert set(row["help"]) == {"id", "en"}
         assert all(row["help"].values())
         assert row["required"] == fields[row["name"]].is_required()
-        assert row["type"] in {"str", "int", "list", "choice"}
+        assert row["type"] in {"str", "int", "float", "list", "choice"}
         assert not (row["required"] and row["default"] is not None)
         assert all(isinstance(value, str) for value in row["allowed"])
 
@@ -398,7 +403,7 @@ def test_every_value_the_listing_allows_is_accepted(unread, capsys):
         assert cli.main(["parameters", name, "--json", "--workspace", str(unread.root)]) == 0
         rows = json.loads(capsys.readouterr().out)["parameters"]
         for row in rows:
-            if row["type"] == "int" or row["name"] in ("wave_pre", "wave_post", "edition_status"):
+            if row["type"] in ("int", "float") or row["name"] in ("wave_pre", "wave_post", "edition_status"):
                 continue
             for value in row["allowed"]:
                 asked = SOUND[name] | {row["name"]: [value] if row["type"] == "list" else value}

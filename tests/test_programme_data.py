@@ -261,7 +261,7 @@ def test_groups_that_are_compared_are_told_apart():
         ],
     )
     found = list_programmes(workspace)
-    assert list(found.columns) == ["pid", "programme", "start"]
+    assert list(found.columns) == ["pid", "programme", "start", "chosen"]
     assert sorted(zip(found["pid"], found["programme"], strict=True)) == [
         ("a", "PM"), ("b", "KKA-drawn"), ("b", "PM-later"), ("c", "PM-tutor"), ("d", "KKA"), ("e", "KKA"),
         ("f", "KKA-applicant"), ("g", "KKA-applicant"), ("g", "PM-before"), ("h", "KKA"), ("h", "PM-later"), ("i", "PM"),
@@ -281,7 +281,7 @@ def test_waves_have_the_days_declared_or_those_that_were_sat():
 def test_a_person_is_in_a_group_once():
     rows = [applicant("a", drawn=False), applicant("a", call="2", drawn=False), applicant("b", drawn=False)]
     found = list_programmes(workspace_of(applicant=rows, training=[course("b", "KKA")]))
-    assert found.to_numpy().tolist()[1] == ["b", "KKA", pd.Timestamp("2026-01-05")]
+    assert found.to_numpy().tolist()[1] == ["b", "KKA", pd.Timestamp("2026-01-05"), True], "nobody says how b came in"
     assert found["programme"].tolist() == ["KKA-applicant", "KKA"]
 
 
@@ -289,7 +289,8 @@ def test_a_person_is_in_a_group_once():
 def test_without_lists_the_tables_are_empty_and_have_their_columns(given):
     workspace = workspace_of(**given)
     made = lay_programme_tables(workspace)
-    assert {name: len(table) for name, table in made.items()} == {"participation": 0, "applicants": 0, "rubric": 0}
+    tables = ("participation", "training", "applicants", "rubric", "staff")
+    assert {name: len(table) for name, table in made.items()} == dict.fromkeys(tables, 0)
     assert list(made["participation"]) == [
         "pid", "programme", "role", "start", "end", "hours", "sessions", "assignment",
     ]  # fmt: skip

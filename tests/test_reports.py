@@ -150,6 +150,7 @@ CHANGE_NAMES = {
     "change.raw", "change.shrunken", "evenness.sd_pre", "evenness.sd_post", "evenness.gap_change", "evenness.verdict", "gap.change",
     "quantile.p10_change", "quantile.p90_change", "subgroup.change", "reliable.up", "reliable.up_expected", "power.mde",
 }  # fmt: skip
+FEW_DISTRICTS = {"change.raw", "change.shrunken", "evenness.verdict"}
 CHANGE_ROOTS = {name.split(".")[0] for name in CHANGE_NAMES} | {"timing"}
 COVERAGE_NAMES = {
     "rows.received",
@@ -215,7 +216,8 @@ def test_a_name_and_its_place_stand_once(slug, rendered):
 @every_change
 def test_the_names_of_a_change_report_are_stable(slug, rendered):
     names = {figure["name"] for figure in read_results(rendered, slug)["figures"]}
-    assert {*names} >= CHANGE_NAMES
+    few = set() if "p2-pre" in slug else FEW_DISTRICTS  # phase I: most districts have too few to be known to the draws
+    assert {*names} >= CHANGE_NAMES - few
     assert {name.split(".")[0] for name in names if not name.startswith("item.")} <= CHANGE_ROOTS
 
 

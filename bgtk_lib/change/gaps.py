@@ -104,7 +104,7 @@ def list_group_gaps(table: pd.DataFrame, *, status: Status = "exploratory") -> l
         where = {name: row[name] for name in ("grouping", "first", "second")}
         compared = name_population(row["grouping"], f"{row['first']} – {row['second']}")
         told = partial(Figure, population=compared, status=status, gates=(*COMPARING, "C12"))
-        if row["when"] == "pre":
+        if row["when"] == "pre" and pd.isna(row["note"]):
             counts = {row["first"]: row["n_first"], row["second"]: row["n_second"]}
             for group, n in counts.items():
                 figures.append(told(name="gap.n", where=where | {"group": group}, value=n, unit="persons", n=n))

@@ -55,8 +55,8 @@ def estimate_quantiles(
     -----
     Each draw: a person's influence on the percentile q of order p is (p − 1[y ≤ q]) / f(q) (Bahadur), f a Gaussian kernel
     density with Scott's bandwidth; on the standard deviation s it is [(y − ȳ)² − s²] / 2s. Influences of both waves are
-    subtracted person by person and go through `combine_means`, so that clusters, pairing and draws count. The linking
-    error moves every later percentile, and no width. A score in whole points stands for half a point on either side, so
+    subtracted person by person and go through `combine_means`, so that clusters, pairing and draws count. The link's shift
+    moves every later percentile, and its slope stretches them from the mean, and every width. A score in whole points stands for half a point on either side, so
     that percentiles do not jump: 1[y ≤ q] is then the part of that point below q. That p90 − p10 of true scores is
     narrower by the same root as their standard deviation assumes the same shape.
 
@@ -94,7 +94,9 @@ def estimate_quantiles(
             true = drawn.unit == "scale" or (width and reliability is not None)
             row = {"statistic": name, "when": when, "scores": "true" if true else "observed", "note": note}
             if parts:
-                told = estimate(parts[when], linked=0 if width or when == "pre" else 1)
+                distance = float(parts["post"].mean()) - (0.0 if width else float(drawn.post.mean()))
+                linked = 0.0 if when == "pre" else drawn.weigh_link(shift=0 if width else 1, distance=distance)
+                told = estimate(parts[when], linked=linked)
                 row |= _as_row(told, float(parts[when].mean()))
             rows.append(row)
     return pd.DataFrame(rows, columns=QUANTILE_COLUMNS).astype({"note": "str"})

@@ -247,13 +247,10 @@ def draw_participation(released: Released, context: Context) -> Sequence[Shown]:
 def draw_small(released: Released, context: Context) -> Sequence[Shown]:
     """Draw what describes a small group; that there is none, where there are more."""
     small = tuple(figure for figure in released.figures if figure.name.startswith("small."))
-    few = find_figure(released, "programme.n") is None
-    if few or not small:
-        told = (
-            say("programme.small.nothing")
-            if few
-            else say("programme.small.none", small_n=context.parameters["small_n"])
-        )
+    count, small_n = find_figure(released, "programme.n"), int(context.parameters["small_n"])
+    if count is None or not small:
+        enough = count is not None and count.n >= small_n
+        told = say("programme.small.none", small_n=small_n) if enough else say("programme.small.nothing")
         return [draw_prose([told], language=context.language)]
     table = draw_numbers(Released(small), context, caption=say("programme.small.caption"))
     return [table, draw_prose([say("programme.small.note")], language=context.language)]

@@ -163,8 +163,12 @@ class Report:
         """Return a table of items as it may be shown: it counts no persons, and rests on all of a form's."""
         return Released(frame=frame)
 
-    def record(self, released: Released) -> Released:
-        """Record figures in `results.json` without drawing them; return them as the gates leave them."""
+    def record(self, released: Released) -> None:
+        """Record figures in `results.json` without drawing them."""
+        self._record(released)
+
+    def pass_gates(self, released: Released) -> Released:
+        """Record figures and return them as the gates leave them, to be told elsewhere."""
         return replace(released, figures=self._record(released))
 
     @cached_property

@@ -252,9 +252,10 @@ def _tell_on_scale(linked: Linked, compared: Compared, sittings: pd.DataFrame, *
     pairs = linked.pairs.drop(columns=["score_pre", "score_post"])
     pairs = pairs.merge(means, on="pid", how="left", validate="one_to_one")
     pairs = _add_own(pairs, compared, sittings)
-    facts = {"linking_error": 0.0, "n_anchors": 0, "n_link": 0}
+    facts = {"linking_error": 0.0, "slope_error": 0.0, "n_anchors": 0, "n_link": 0}
     if isinstance(link, Link) and scale and link.design != "same_form":  # of one form nothing is carried over
         facts = {"linking_error": link.linking_error * scale.points_per_unit, "n_anchors": link.n_kept}
+        facts["slope_error"] = (link.slope_se or 0.0) / link.slope
         facts["n_link"] = 0 if frozen else int(compared.tables["links"][["n_pre", "n_post"]].min(axis=1).iloc[0])
     told = pairs.assign(unit="scale", **facts)
     return Linked(pairs=told, unpaired=linked.unpaired)
