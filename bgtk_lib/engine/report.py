@@ -165,7 +165,7 @@ class Report:
 
     def record(self, released: Released) -> None:
         """Record figures in `results.json` without drawing them."""
-        self._record(released)
+        self.pass_gates(released)
 
     def pass_gates(self, released: Released) -> Released:
         """Record figures and return them as the gates leave them, to be told elsewhere."""
@@ -367,11 +367,8 @@ class Report:
     def why(self) -> Text:
         """Return the closed gates it rests on in words; empty where there is none."""
         closed = [g for g in self._resting(self.declaration.rests_on) if g.closed]
-        return (
-            join([Text(id=f"{g.code}: {g.message.id}", en=f"{g.code}: {g.message.en}") for g in closed], " ")
-            if closed
-            else plain("")
-        )
+        told = [Text(id=f"{g.code}: {g.message.id}", en=f"{g.code}: {g.message.en}") for g in closed]
+        return join(told, " ") if told else plain("")
 
 
 def open_report(name: str, variables: Mapping[str, Any]) -> Report:

@@ -32,6 +32,7 @@ from bgtk_lib.engine.plan import check_counts, lay_plan  # noqa: E402
 from bgtk_lib.engine.report import ORDER, Report  # noqa: E402
 from bgtk_lib.engine.wishes import Wish, report_folder  # noqa: E402
 from bgtk_lib.errors import BgtkError, StageError, Text  # noqa: E402
+from bgtk_lib.findings import Gate  # noqa: E402
 from bgtk_lib.words import SYNTHETIC_MARK, Tell, say, silent  # noqa: E402
 from bgtk_lib.workspace import Workspace  # noqa: E402
 from bgtk_lib.workspace.store import read_json, replacing, write_json, write_text  # noqa: E402
@@ -102,7 +103,7 @@ def _make_or_fail(workspace: Workspace, wish: Wish) -> Made:
         made = Made(wish=wish, status="failed", page=None, reason=error.text)
     except Exception as error:  # noqa: BLE001 - the rest must go on; the reason stands in the index, without values
         made = Made(wish=wish, status="failed", page=None, reason=say("report.failed", kind=type(error).__name__))
-    report = Report(wish.report, wish.parameters, workspace)
+    report = _reopen(workspace, wish, folder)
     entry = {
         "title": _both(name_report(report)),
         "report": wish.report.name,
@@ -120,6 +121,18 @@ def _make_or_fail(workspace: Workspace, wish: Wish) -> Made:
     }
     write_json(folder.parent / f"{folder.name}.entry.json", entry)
     return made
+
+
+def _reopen(workspace: Workspace, wish: Wish, folder: Path) -> Report:
+    """Return the report as its notebook left it: with the gates found on the way, and what it may claim."""
+    report = Report(wish.report, wish.parameters, workspace)
+    results, passport = read_json(folder / "results.json"), read_json(folder / "passport.json")
+    if results and passport:
+        report.gates = [
+            Gate(**{**gate, "message": Text(**gate["message"]), "rows": gate["rows"] or 0}) for gate in results["gates"]
+        ]
+        report.may_claim = bool(passport.get("may_claim"))
+    return report
 
 
 def _both(text: Text) -> dict[str, str]:
@@ -140,7 +153,7 @@ def make_report(workspace: Workspace, wish: Wish, folder: Path) -> Made:
         results, passport = read_json(making / "results.json"), read_json(making / "passport.json")
         if results is None or passport is None:
             raise StageError(say("report.unfinished", report=wish.report.name))
-        report = Report(wish.report, wish.parameters, workspace)
+        report = _reopen(workspace, wish, making)
         title = name_report(report).said(wish.parameters.language)
         page = render_page(
             notebook,

@@ -31,6 +31,8 @@ DESCRIBING = (
     *(f"{root}.*" for root in ("balance", "clusters", "item", "joiners", "leavers", "link", "pairs", "power")),
     *(f"{root}.*" for root in ("reliability", "retest", "scale", "stayers")),
     *("*.n", "*_n", "*.pre", "*.post", "*_pre", "*_post", "*.districts", "*.margin", "change.mde*", "rubric.icc"),
+    *("roster.*", "participation.*", "comparison.*", "*.elsewhere"),
+    *("programme.clusters", "programme.effective", "programme.df"),
     *("programme.evidence", "programme.rtm_expected", "programme.taken_up", "reliable.needed"),
     *("timing.median", "timing.within"),
 )
