@@ -29,11 +29,13 @@ import bgtk_lib
 from bgtk_lib.change.drawn import lay_draws
 from bgtk_lib.change.estimate import estimate_by_district, estimate_change
 from bgtk_lib.change.evenness import assess_evenness
+from bgtk_lib.change.gaps import GroupPair, estimate_group_gaps
 from bgtk_lib.change.multilevel import fit_multilevel
 from bgtk_lib.change.quantiles import estimate_quantiles
 from bgtk_lib.change.sensitivity import compute_ways
 from bgtk_lib.change.sizes import estimate_sizes
 from bgtk_lib.change.subgroups import estimate_subgroups
+from bgtk_lib.change.timing import estimate_timing
 from bgtk_lib.findings import Withheld
 from bgtk_lib.instrument.model import calibrate
 from bgtk_lib.linking.link import Link
@@ -51,13 +53,14 @@ from bgtk_lib.workspace.store import hash_content, library_versions, write_text
 EVERY = 10  # of the replications, in which the other intervals are looked at too
 REPLICATIONS = 2000  # 95 % ± 1.3 points, at 99 % confidence
 N, PHASE = 1500, "II"
+JENJANG = GroupPair(grouping="jenjang", first=("SMK",), second=("SMA",))  # given at random: nothing lies between them
 BAR, FALSE_BAR = (0.93, 0.97), (0.03, 0.07)
 TUTORS, PARTICIPANTS = 0.05, 0.10
 DECIDING = (  # all that numbers come from
     "change/clusters.py", "change/strata.py", "change/drawn.py", "change/estimate.py", "scoring", "linking", "instrument/irt",
     "instrument/model.py", "stages/waves.py", "synthetic/model.py", "synthetic/curves.py", "synthetic/forms.py",
 )  # fmt: skip
-TOLD = ("describe.py", "gates.py")  # what only tells of them
+TOLD = ("describe.py", "gates.py", "record.py")  # what only tells of them
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ def measure_others(
     """Yield the other intervals of the report: figure, value, se, low, high, truth, p; what is withheld is left out."""
     truth = find_truths(study)
     conditioned, rng = found.tables["conditioned"], np.random.default_rng(seed)
+    pairs = pairs.assign(days=rng.integers(150, 211, len(pairs)))
     drawn, how = lay_draws(pairs, draws), {"cluster": "school", "confidence": 0.95}
     leavers = study.persons.drop(index=pairs["pid"]).reset_index(names="pid")
     score = study.answers["pre"][1].sum(axis=1)
@@ -232,6 +236,12 @@ def measure_others(
     groups = estimate_subgroups(drawn, ["jenjang"], conditioned=conditioned, **how).iloc[0]
     results.append(("subgroup.change", tuple(groups[["mean", "low", "high"]]), truth["mean"]))
     results.append(("subgroup.difference", tuple(groups[[f"difference{end}" for end in ("", "_low", "_high")]]), 0.0))
+    gaps = estimate_group_gaps(drawn, [JENJANG], conditioned=conditioned, **how).set_index("when")
+    for when in ("pre", "change"):
+        results.append((f"gap.{when}", tuple(gaps.loc[when, ["value", "low", "high"]]), 0.0))
+    timing = estimate_timing(drawn, window=(150, 210), **how)
+    if not isinstance(timing, Withheld):
+        results += [("timing.slope", timing.slope, 0.0), ("timing.adjusted", timing.adjusted, truth["mean"])]
     spread = estimate_quantiles(drawn, **how).set_index(["statistic", "when"])
     for statistic in ("p10", "p50", "p90", "sd"):
         told = tuple(spread.loc[(statistic, "change"), ["value", "low", "high"]])

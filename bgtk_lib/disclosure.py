@@ -147,7 +147,8 @@ def release_groups(figures: Iterable[Figure], plan: Plan, *, tables: Mapping[str
 
 def _screen(figure: Figure, min_cell: int, hidden: Mapping[str, str], cell: str) -> Figure:
     kind = hidden.get(figure.where.get(cell, ""))
-    if 0 < figure.n < min_cell:
+    persons = figure.value if figure.unit == "persons" and isinstance(figure.value, int) else figure.n
+    if 0 < figure.n < min_cell or 0 < persons < min_cell:  # a count of few tells of few, whatever n it bears
         kind = "small"
     if kind is None:
         return figure

@@ -699,6 +699,18 @@ def test_draws_of_persons_whose_waves_disagree_beyond_a_narrow_prior_are_numbers
     assert drawn[0, 0] == pytest.approx(middle, abs=0.5)
 
 
+def test_draws_are_numbers_where_the_factors_product_is_only_nearly_nothing():
+    """Between 1e-308 and 5e-324 doubles lose their digits: a chance times such a density is 0, and 0 / 0 no ability."""
+    grid = np.linspace(-6, 6, 121)
+    covariance = np.array([[1.0, 0.97], [0.97, 1.0]])
+    for apart in np.linspace(4.78, 4.98, 81):
+        peaks = [np.tile(-0.5 * (grid - at) ** 2 / 0.05**2, (50, 1)) for at in (apart, -apart)]
+        evidence = Evidence(grids=(grid, grid), logliks=(peaks[0], peaks[1]))
+        drawn = draw_abilities(evidence, np.zeros((50, 2)), covariance, rng=np.random.default_rng(1))
+        drawn_in = apart * 0.06 / (0.06 + 2 * 0.05**2)  # the difference's prior variance, over that and the answers'
+        assert drawn.mean(axis=0) == pytest.approx([drawn_in, -drawn_in], abs=0.1)
+
+
 # ------------------------------------------------------------------ who was picked by the first score; who did not come back
 
 

@@ -281,7 +281,7 @@ def test_counts_that_would_tell_of_few_bear_their_number():
     assert told == {
         "roster.n": (3, 1),
         "roster.unpaired": (1, 1),
-        "programme.elsewhere": (0, 0),
+        "programme.elsewhere": (0, 2),
         "comparison.elsewhere": (1, 1),
         "comparison.same_school": (1, 1),
     }

@@ -169,7 +169,7 @@ def fit_multilevel(
     low, high = _widen(shrunken.estimate, shrunken.low, shrunken.high, half=half)
     columns: dict[str, Any] = {f"raw{end}": [getattr(one, name) for one in raw] for end, name in RAW.items()}
     columns |= {"shrunken": shrunken.estimate, "low": low, "high": high, "weight": shrunken.weight}
-    table = counts.merge(pd.DataFrame({"district": codes, **columns}), on="district", how="left")
+    table = counts.merge(pd.DataFrame({"district": codes, **columns}), on="district", how="left", validate="one_to_one")
     note = table["raw"].isna().map({True: "not_conditioned", False: None})
     var_school, var_person = (float(np.mean([getattr(fit, f"var_{of}") for fit in fits])) for of in ("group", "rest"))
     mean_low, mean_high = _widen(shrunken.mean, shrunken.mean_low, shrunken.mean_high, half=half)

@@ -216,7 +216,7 @@ def enrol(report: Report) -> Enrolled:
         asked=asked,
         rows=rows,
         training=_leave_out(report.read("training"), scores, waves=phase.index[phase]),
-        applicants=_tell_lots(report.read("applicants")),
+        applicants=report.read("applicants"),
         rubric=report.read("rubric"),
         people=_describe_people(rows.pairs, report.read("staff"), scores, year=days["last"].dt.year),
         between=(days["last"].to_dict()[asked.wave_pre], days["first"].to_dict()[asked.wave_post]),
@@ -241,12 +241,6 @@ def _leave_out(training: pd.DataFrame, scores: pd.DataFrame, *, waves: pd.Index[
     """Return the courses without those of persons who sat tests, but none of this phase."""
     here = scores.loc[scores["wave"].isin(waves), "pid"]
     return training[training["pid"].isin(here) | ~training["pid"].isin(scores["pid"])].reset_index(drop=True)
-
-
-def _tell_lots(applicants: pd.DataFrame) -> pd.DataFrame:
-    """Return the applicants with what is not known as None: nothing else may stand beside True and False there."""
-    told = {name: applicants[name].astype(object) for name in ("drawn", "attended") if name in applicants}
-    return applicants.assign(**{name: column.where(column.notna(), None) for name, column in told.items()})
 
 
 def _describe_people(

@@ -69,18 +69,13 @@ def screen(report: Report, figures: Iterable[Figure]) -> Released:
     report : Report
         Whose plan.
     figures : iterable of Figure
-        As the functions above list them. A count of 1 … `min_cell` − 1 is withheld whatever n it bears.
+        As the functions above list them.
     """
-    given = [_as_count(figure, report.parameters.min_cell) for figure in figures]
+    given = [*figures]
     cells = [OTHERS if figure.name.startswith(("comparison.", "programme.comparison")) else OWN for figure in given]
     placed = [replace(figure, where={"group": cell}) for figure, cell in zip(given, cells, strict=True)]
     shown = release(placed, report.plan, table=report.table("groups"), cell="group").figures
     return Released(tuple(replace(one, where=figure.where) for one, figure in zip(shown, given, strict=True)))
-
-
-def _as_count(figure: Figure, min_cell: int) -> Figure:
-    few = figure.unit == "persons" and isinstance(figure.value, int) and 0 < figure.value < min_cell
-    return replace(figure, n=int(figure.value)) if few else figure  # type: ignore[arg-type]
 
 
 def _list_method(effect: Effect | Withheld) -> list[Figure]:

@@ -8,13 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from bgtk_lib.errors import LinkageError, ParameterError, Text
+from bgtk_lib.errors import Text
 from bgtk_lib.findings import Withheld
 from bgtk_lib.linking.constants import Line
 from bgtk_lib.linking.link import ANCHOR_COLUMNS, Link
 from bgtk_lib.linking.quality import AnchorQuality
-from bgtk_lib.words import say
-from bgtk_lib.workspace.store import hash_content, read_json, write_json
+from bgtk_lib.workspace.store import hash_content, read_sealed, write_sealed
 
 FORMAT = 1
 WHOLE = ("step", "position_pre", "position_post")
@@ -28,10 +27,7 @@ def fingerprint_link(link: Link) -> str:
 
 def write_link(path: Path, link: Link) -> str:
     """Write a link as JSON, whole or not at all, and return its fingerprint, which stands in the file too."""
-    content = _encode(link)
-    fingerprint = hash_content(content)
-    write_json(path, content | {"fingerprint": fingerprint})
-    return fingerprint
+    return write_sealed(path, _encode(link))
 
 
 def read_link(path: Path) -> Link:
@@ -44,13 +40,7 @@ def read_link(path: Path) -> Link:
     LinkageError
         If it does not match its fingerprint.
     """
-    content = read_json(path)
-    if content is None:
-        raise ParameterError(say("file.absent", path=path.name))
-    fingerprint = content.pop("fingerprint", None) if isinstance(content, dict) else None
-    if fingerprint is None or fingerprint != hash_content(content) or content["format"] != FORMAT:
-        raise LinkageError(say("linking.altered", path=path.name))
-    return _decode(content)
+    return _decode(read_sealed(path, kind=FORMAT, altered="linking.altered"))
 
 
 def _encode(link: Link) -> dict[str, Any]:

@@ -175,13 +175,14 @@ def _list_small(programme: Programme) -> list[Figure]:
         nobody = Withheld(
             say("withheld.complement"), kind="complement"
         )  # all rose, or none: that is said of each of them
-        figures.append(told if told.n else replace(told, value=nobody))
+        figures.append(told if 0 < count < n else replace(told, value=nobody))
     return figures
 
 
 def _count(figure: Callable[..., Figure], count: int, whole: int) -> Figure:
-    """Return how many of a known whole: its n is the smaller part, for either gives the other away."""
-    return figure(value=count, unit="persons", n=min(count, whole - count), tells_n=False)
+    """Return how many of a known whole: its n is the smaller part there is, for either gives the other away."""
+    parts = [part for part in (count, whole - count) if part]
+    return figure(value=count, unit="persons", n=min(parts, default=0), tells_n=False)
 
 
 def _list_balance(programme: Programme) -> list[Figure]:

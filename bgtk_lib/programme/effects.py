@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bgtk_lib.change.clusters import Codes, Contrast, Floats, code_clusters, fit_cr2
+from bgtk_lib.change.describe import FEWEST_DF
 from bgtk_lib.change.drawn import Drawn, combine
 from bgtk_lib.findings import Withheld
 from bgtk_lib.programme.balance import count_effective
@@ -17,7 +18,6 @@ from bgtk_lib.programme.design import Method
 from bgtk_lib.words import say
 
 NOTHING = 1e-9  # share of a column that is rounding
-FEWEST_DF = 3.0  # below, a t interval of cluster means says next to nothing, and its coverage is not known
 
 
 @dataclass(frozen=True, kw_only=True)

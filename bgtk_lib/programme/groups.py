@@ -200,10 +200,10 @@ def _read_lots(
     draws = here.dropna(subset="drawn").sort_values(["applied", "call"], kind="stable").drop_duplicates("pid")
     first = draws.set_index("pid")
     rows = pd.DataFrame({"pid": people["pid"].to_numpy()}, index=people.index)
-    rows["drawn"] = rows["pid"].map(first["drawn"]).eq(True).astype(bool)
+    rows["drawn"] = rows["pid"].map(first["drawn"]).eq(True).fillna(value=False).astype(bool)
     lots = first["call"].astype("str").fillna("") + "/" + first["stratum"].astype("str").fillna("")
     rows["lot"] = rows["pid"].map(lots)
-    rows["attended"] = rows["pid"].isin(here.loc[here["attended"].eq(True).astype(bool), "pid"])
+    rows["attended"] = rows["pid"].isin(here.loc[here["attended"].eq(True).fillna(value=False).astype(bool), "pid"])
     _mark(reason, ~rows["pid"].isin(here["pid"]), "not_applicant")
     _mark(reason, ~rows["pid"].isin(first.index), "no_draw")
     return rows

@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from bgtk_lib.change.clusters import Codes, code_clusters, fit_cr2
+from bgtk_lib.change.describe import FEWEST_DF
 from bgtk_lib.change.drawn import Drawn, combine
 from bgtk_lib.findings import Withheld
 from bgtk_lib.programme.covariates import code_strata, standardise_pretest
-from bgtk_lib.programme.effects import FEWEST_DF, lay_design
+from bgtk_lib.programme.effects import lay_design
 from bgtk_lib.words import say
 
 

@@ -20,6 +20,7 @@ from bgtk_lib.scoring.sittings import Floats, Sitting
 Pair: TypeAlias = tuple[Floats, Floats]
 
 BLOCK = 4096  # persons worked on at once: their tables stay in the processor's cache
+FAINT = float(np.finfo(float).tiny / np.finfo(float).eps)  # below, doubles lose the digits a quantile needs
 IMPOSSIBLE = -1e6  # log-likelihood of a person under a prior that double precision cannot hold
 
 
@@ -129,8 +130,8 @@ def draw_abilities(evidence: Evidence, mean: Floats, covariance: Floats, *, rng:
     for at, left, right, _ in tilting.blocks():
         density = left * (right @ tilting.kernel.T)
         lost = np.flatnonzero(
-            density.sum(axis=1) <= 0
-        )  # the waves disagree by more than a narrow prior lets doubles hold
+            density.sum(axis=1) < FAINT
+        )  # the waves disagree more than a narrow prior lets doubles hold
         if len(lost):
             density[lost] = _weigh_in_logs(evidence, mean, covariance, rows=lost + at.start)
         drawn[at, 0] = _invert(density, first, chances[0, at])

@@ -17,6 +17,9 @@ from urllib.parse import quote, unquote
 
 import pandas as pd
 
+from bgtk_lib.errors import LinkageError, ParameterError
+from bgtk_lib.words import say
+
 LIBRARIES = ("pandas", "numpy", "scipy", "statsmodels", "pyarrow", "great-expectations")
 
 
@@ -73,6 +76,41 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Return a JSON file, or None where it is absent."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> str:
+    """Write JSON with the SHA-256 of its content in it, whole or not at all, and return that fingerprint."""
+    fingerprint = hash_content(content)
+    write_json(path, {**content, "fingerprint": fingerprint})
+    return fingerprint
+
+
+def read_sealed(path: Path, *, kind: int, altered: str) -> dict[str, Any]:
+    """Return the content as `write_sealed` wrote it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : int
+        The `format` its content must state.
+    altered : str
+        Key of what is said otherwise.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such file.
+    LinkageError
+        If it does not match its fingerprint, or is of another format.
+    """
+    content = read_json(path)
+    if content is None:
+        raise ParameterError(say("file.absent", path=path.name))
+    fingerprint = content.pop("fingerprint", None) if isinstance(content, dict) else None
+    if fingerprint is None or fingerprint != hash_content(content) or content["format"] != kind:
+        raise LinkageError(say(altered, path=path.name))
+    return dict(content)
 
 
 def write_table(folder: Path, name: str, frame: pd.DataFrame) -> None:

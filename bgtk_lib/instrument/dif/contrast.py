@@ -61,7 +61,7 @@ def compare_by_rules(contrast: Contrast) -> tuple[pd.DataFrame, pd.DataFrame, pd
     results = {family: _purify(contrast, family) for family in FAMILIES}
     found = pd.concat([result.found.assign(purified=result.state) for result in results.values()])
     found = found.drop_duplicates(["item", "method"])  # items of several steps: the Mantel family's row
-    compared = rows[tested].drop(columns="note").merge(found, how="left", on=["item", "method"])
+    compared = rows[tested].drop(columns="note").merge(found, how="left", on=["item", "method"], validate="one_to_one")
     items = pd.concat([compared, rows[~tested]]).sort_values("item", kind="stable", ignore_index=True)
 
     n_items = int(contrast.anchors.sum())

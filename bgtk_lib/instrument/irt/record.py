@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bgtk_lib.errors import LinkageError, ParameterError
 from bgtk_lib.instrument.irt.calibrate import Calibration
 from bgtk_lib.instrument.irt.curves import Curves
-from bgtk_lib.words import say
-from bgtk_lib.workspace.store import hash_content, read_json, write_json
+from bgtk_lib.workspace.store import hash_content, read_sealed, write_sealed
 
 FORMAT = 1
 FRAMES = ("items", "steps", "groups")
@@ -28,10 +26,7 @@ def fingerprint_calibration(calibration: Calibration) -> str:
 
 def write_calibration(path: Path, calibration: Calibration) -> str:
     """Write a calibration as JSON, whole or not at all, and return its fingerprint, which stands in the file too."""
-    content = _encode(calibration)
-    fingerprint = hash_content(content)
-    write_json(path, content | {"fingerprint": fingerprint})
-    return fingerprint
+    return write_sealed(path, _encode(calibration))
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -44,13 +39,7 @@ def read_calibration(path: Path) -> Calibration:
     LinkageError
         If it does not match its fingerprint.
     """
-    content = read_json(path)
-    if content is None:
-        raise ParameterError(say("file.absent", path=path.name))
-    fingerprint = content.pop("fingerprint", None) if isinstance(content, dict) else None
-    if fingerprint is None or fingerprint != hash_content(content) or content["format"] != FORMAT:
-        raise LinkageError(say("instrument.altered", path=path.name))
-    return _decode(content)
+    return _decode(read_sealed(path, kind=FORMAT, altered="instrument.altered"))
 
 
 def _encode(calibration: Calibration) -> dict[str, Any]:
