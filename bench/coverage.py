@@ -26,8 +26,8 @@ from scipy import stats
 from tqdm import tqdm
 
 import bgtk_lib
+from bgtk_lib.change.absent.leavers import adjust_for_leavers
 from bgtk_lib.change.estimate import estimate_change
-from bgtk_lib.change.leavers import adjust_for_leavers
 from bgtk_lib.findings import Withheld
 from bgtk_lib.stages import run_stages
 from bgtk_lib.synthetic import SCENARIOS, Design, draw_pairs, write_demo

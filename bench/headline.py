@@ -13,7 +13,7 @@ import ast
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
@@ -28,13 +28,13 @@ from tqdm import tqdm
 import bgtk_lib
 from bgtk_lib.change.drawn import lay_draws
 from bgtk_lib.change.estimate import estimate_by_district, estimate_change
-from bgtk_lib.change.evenness import assess_evenness
-from bgtk_lib.change.gaps import GroupPair, estimate_group_gaps
-from bgtk_lib.change.multilevel import fit_multilevel
-from bgtk_lib.change.quantiles import estimate_quantiles
+from bgtk_lib.change.evenness.assess import assess_evenness
+from bgtk_lib.change.evenness.gaps import GroupPair, estimate_group_gaps
+from bgtk_lib.change.evenness.quantiles import estimate_quantiles
+from bgtk_lib.change.evenness.subgroups import estimate_subgroups
+from bgtk_lib.change.multilevel.districts import fit_multilevel
 from bgtk_lib.change.sensitivity import compute_ways
 from bgtk_lib.change.sizes import estimate_sizes
-from bgtk_lib.change.subgroups import estimate_subgroups
 from bgtk_lib.change.timing import estimate_timing
 from bgtk_lib.findings import Withheld
 from bgtk_lib.instrument.model import calibrate
@@ -134,8 +134,8 @@ def draw_study(name: str, seed: int) -> Study:
     return Study(cell=name, persons=pd.DataFrame(persons, index=pids), answers=answers, truth=truth)
 
 
-def compare(study: Study, seed: int) -> Compared:
-    """Return what the score stage makes of the two waves."""
+def compare(study: Study, seed: int, *, chosen: Sequence[str] = ("programme:TS-tutor",)) -> Compared:
+    """Return what the score stage makes of the two waves; `chosen` rosters were filled by the first score."""
     sides, pids = {}, []
     for wave, (form, credit) in study.answers.items():
         sessions = wave + credit.index
@@ -155,7 +155,7 @@ def compare(study: Study, seed: int) -> Compared:
         pids=pd.concat(pids),
         conditioning=study.persons.drop(columns="npsn"),
         cluster=study.persons["npsn"],
-        chosen=["programme:TS-tutor"],
+        chosen=[*chosen],
         rules=Rules(seed=seed),
         decisions=[],
         frozen=None,

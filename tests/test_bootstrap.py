@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bgtk_lib.change.bootstrap import WildTest, bootstrap_contrast, bootstrap_mean
 from bgtk_lib.change.clusters import code_clusters, fit_cr2
 from bgtk_lib.change.drawn import combine, lay_draws
-from bgtk_lib.change.wild import N_DRAWS, POINTS, choose_weights, draw_wild, lay_contrast, list_weights
+from bgtk_lib.change.precision.bootstrap import WildTest, bootstrap_contrast, bootstrap_mean
+from bgtk_lib.change.precision.wild import N_DRAWS, POINTS, choose_weights, draw_wild, lay_contrast, list_weights
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.findings import Withheld
 

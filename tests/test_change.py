@@ -11,9 +11,9 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
+from bgtk_lib.change.absent.leavers import adjust_for_leavers, compare_leavers
 from bgtk_lib.change.clusters import fit_cr2
 from bgtk_lib.change.estimate import DISTRICT_COLUMNS, estimate_by_district, estimate_change
-from bgtk_lib.change.leavers import adjust_for_leavers, compare_leavers
 from bgtk_lib.change.strata import mean_by_strata
 from bgtk_lib.errors import LinkageError, ParameterError
 from bgtk_lib.findings import Withheld

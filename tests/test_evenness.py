@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from bgtk_lib.change.drawn import Drawn, lay_draws
-from bgtk_lib.change.evenness import (
+from bgtk_lib.change.evenness.assess import (
     GAP,
     estimate_gap_change,
     judge_ceiling,
@@ -17,9 +17,9 @@ from bgtk_lib.change.evenness import (
     refuse_convergence,
     refuse_inequality,
 )
-from bgtk_lib.change.quadratic import QuadraticForm
-from bgtk_lib.change.quantiles import estimate_quantiles, list_quantiles
-from bgtk_lib.change.spread import KERNELS, estimate_spread, lay_districts, lay_form
+from bgtk_lib.change.evenness.quadratic import QuadraticForm
+from bgtk_lib.change.evenness.quantiles import estimate_quantiles, list_quantiles
+from bgtk_lib.change.evenness.spread import KERNELS, estimate_spread, lay_districts, lay_form
 from bgtk_lib.change.strata import mean_by_strata
 from bgtk_lib.disclosure import Released
 from bgtk_lib.display.context import Context

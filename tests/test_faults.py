@@ -7,6 +7,7 @@ from functools import cache
 
 import pandas as pd
 import pytest
+import yaml
 from conftest import FOUR, check_accounts
 
 from bgtk_lib.findings import worst_states
@@ -22,6 +23,19 @@ from bgtk_lib.workspace.store import read_table
 @cache
 def sound_exports():
     return build_exports(draw_province(FOUR))
+
+
+def write_province(folder, faults, *, reviewed):
+    """Write a province with faults and few draws, whose number closes no gate; return it.
+
+    Reviews of forms that the faults leave alone are taken over; those they touch are made again.
+    """
+    write_exports(plant_faults(sound_exports(), faults, seed=FOUR.seed), folder)
+    shutil.copytree(reviewed.folder("instrument"), folder / "data" / "instrument")
+    declared = yaml.safe_load((folder / "workspace.yaml").read_text(encoding="utf-8"))
+    declared["rules"] = {**declared.get("rules", {}), "plausible_values": 5}
+    (folder / "workspace.yaml").write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
+    return open_workspace(folder)
 
 
 def find_closed(workspace):
@@ -77,10 +91,7 @@ def test_expected_gates_of_several_faults_keep_the_worse_state():
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_closes_exactly_its_gates(name, tmp_path, own_keys, small_province):
-    write_exports(plant_faults(sound_exports(), (name,), seed=FOUR.seed), tmp_path / "province")
-    # reviews of forms that the fault leaves alone are taken over; those it touches are made again
-    shutil.copytree(small_province.folder("instrument"), tmp_path / "province" / "data" / "instrument")
-    workspace = open_workspace(tmp_path / "province")
+    workspace = write_province(tmp_path / "province", (name,), reviewed=small_province)
     run_stages(workspace)
     closed = find_closed(workspace)
     beyond = {code: state for code, state in closed.items() if SOUND.get(code) != state}
@@ -91,13 +102,10 @@ def test_a_fault_closes_exactly_its_gates(name, tmp_path, own_keys, small_provin
     shutil.rmtree(tmp_path / "province")
 
 
-def test_repeated_rows_are_counted_and_change_no_score(tmp_path, own_keys):
-    exports = sound_exports()
+def test_repeated_rows_are_counted_and_change_no_score(tmp_path, own_keys, small_province):
     found = {}
     for name in ((), ("duplicate_rows",)):
-        folder = tmp_path / "-".join(["province", *name])
-        write_exports(plant_faults(exports, name, seed=FOUR.seed), folder)
-        workspace = open_workspace(folder)
+        workspace = write_province(tmp_path / "-".join(["province", *name]), name, reviewed=small_province)
         run_stages(workspace)
         scores = workspace.read_derived("scores")[["pid", "wave", "assessment", "points"]]
         found[name] = scores.sort_values(["pid", "wave", "assessment"], ignore_index=True)

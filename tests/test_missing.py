@@ -11,16 +11,16 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from bgtk_lib.change import bounds
-from bgtk_lib.change.attrition import imply_bias, read_group_attrition, read_retention
-from bgtk_lib.change.bounds import bound_by_trimming, find_tipping
+from bgtk_lib.change.absent import bounds
+from bgtk_lib.change.absent.attrition import imply_bias, read_group_attrition, read_retention
+from bgtk_lib.change.absent.bounds import bound_by_trimming, find_tipping
+from bgtk_lib.change.absent.imputed import complete_pairs, estimate_completed, impute_second, split_variance
+from bgtk_lib.change.absent.leavers import GROUP_COLUMNS, LeaverGap, adjust_for_leavers, compare_groups_left
+from bgtk_lib.change.absent.weighting import fit_staying, group_levels, span, weigh_stayers
 from bgtk_lib.change.drawn import combine, lay_draws
 from bgtk_lib.change.estimate import estimate_change
 from bgtk_lib.change.gates import judge_pairs_possible, judge_retention
-from bgtk_lib.change.imputed import complete_pairs, estimate_completed, impute_second, split_variance
-from bgtk_lib.change.leavers import GROUP_COLUMNS, LeaverGap, adjust_for_leavers, compare_groups_left
 from bgtk_lib.change.sensitivity import Ways, list_form_points, list_sensitivity, list_tipping
-from bgtk_lib.change.weighting import fit_staying, group_levels, span, weigh_stayers
 from bgtk_lib.errors import LinkageError, ParameterError
 from bgtk_lib.findings import Withheld
 from bgtk_lib.pairing import Linked

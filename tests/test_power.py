@@ -12,8 +12,8 @@ from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from bgtk_lib.change.drawn import combine, lay_draws
 from bgtk_lib.change.estimate import estimate_change
-from bgtk_lib.change.next_wave import PLAIN, foresee
-from bgtk_lib.change.power import (
+from bgtk_lib.change.precision.next_wave import PLAIN, foresee
+from bgtk_lib.change.precision.power import (
     NEEDED_COLUMNS,
     POWER_COLUMNS,
     SIZES,

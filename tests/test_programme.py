@@ -37,8 +37,8 @@ R = json.loads((HERE / "reference" / "programme.json").read_text())
 EXACT = 1e-9  # the same arithmetic in another order
 
 
-def shared_file(name):
-    path = SHARED / "reference" / "debian_r" / name
+def shared_file(name, *, room="reference/debian_r"):
+    path = SHARED / room / name
     if not path.exists():
         pytest.skip(f"{name} is not on this machine")
     return path
@@ -177,6 +177,29 @@ def test_ancova_and_change_agree_with_r_on_made_up_pairs():
     drawn, treated = lay(data["pre"], data["post"], npsn=data["school"]), data["treat"] == 1
     assert estimate_ancova(drawn, treated).estimate == pytest.approx(reference["ancova"]["coef"]["treat"], rel=EXACT)
     assert estimate_did(drawn, treated).estimate == pytest.approx(reference["change"]["coef"]["treat"], rel=EXACT)
+
+
+def test_two_tracks_differ_by_what_is_published():
+    """Learning to Learn, grade 6 to 9: the tracks were matched on the first score, so that both ways say the same."""
+    data = pd.read_csv(shared_file("LearningToLearn.csv", room="data/learning_to_learn"))
+    r = pd.read_csv(shared_file("reference_R/ancova_track.csv", room="data/learning_to_learn"), index_col="term")
+    drawn, treated = lay(data["score_6"], data["score_9"]), data["track_01"] == 1
+    effect = estimate_ancova(drawn, treated)
+    assert effect.estimate == pytest.approx(r.loc["track_01", "Estimate"], rel=EXACT)
+    assert effect.se == pytest.approx(r.loc["track_01", "Std. Error"], rel=0.01)  # ours allows unequal variances
+    assert estimate_did(drawn, treated).estimate == pytest.approx(0.555, abs=5e-4)
+
+
+def test_a_learning_object_added_what_is_published():
+    """Probability, two arms: the second score differs by .15 at equal first scores, p = .41."""
+    data = pd.read_csv(shared_file("probability.csv", room="data/pks_probability"))
+    score = {part: data[[f"b{part}{i:02d}" for i in range(1, 13)]].sum(axis=1, skipna=False) for part in (1, 2)}
+    both = score[1].notna() & score[2].notna()
+    drawn = lay(score[1][both].to_numpy(), score[2][both].to_numpy())
+    effect = estimate_ancova(drawn, (data["learnobj"][both] == "enhan").to_numpy())
+    assert (effect.n_participants, effect.n_comparison) == (181, 164)
+    assert round(effect.estimate, 2) == 0.15
+    assert round(effect.p, 2) == 0.41
 
 
 def test_did_in_closed_form(rng):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bgtk_lib.change.absent.leavers import LeaverGap
 from bgtk_lib.change.gates import judge_interval, judge_retention
-from bgtk_lib.change.leavers import LeaverGap
 from bgtk_lib.errors import LinkageError, ParameterError
 from bgtk_lib.findings import Withheld
 from bgtk_lib.linking.compare import Comparison, compare_forms, judge_link, judge_reuse, read_decisions

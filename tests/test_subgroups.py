@@ -9,9 +9,9 @@ from scipy import stats
 
 from bgtk_lib.change.clusters import fit_cr2
 from bgtk_lib.change.drawn import Drawn
-from bgtk_lib.change.gaps import GAP_COLUMNS, NAMED_GAPS, GroupPair, estimate_group_gaps, list_group_gaps
+from bgtk_lib.change.evenness.gaps import GAP_COLUMNS, NAMED_GAPS, GroupPair, estimate_group_gaps, list_group_gaps
+from bgtk_lib.change.evenness.subgroups import SUBGROUP_COLUMNS, contrast_groups, estimate_subgroups, list_subgroups
 from bgtk_lib.change.strata import mean_by_strata
-from bgtk_lib.change.subgroups import SUBGROUP_COLUMNS, contrast_groups, estimate_subgroups, list_subgroups
 from bgtk_lib.disclosure import Released, plan_suppression, release
 from bgtk_lib.display.context import Context
 from bgtk_lib.display.evenness import draw_evenness

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from bgtk_lib.change.absent.leavers import LeaverGap
 from bgtk_lib.change.drawn import lay_draws
 from bgtk_lib.change.estimate import Change
-from bgtk_lib.change.leavers import LeaverGap
 from bgtk_lib.findings import Figure, Flow, FlowStep, Withheld
 from bgtk_lib.words import plain, say
 

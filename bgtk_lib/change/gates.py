@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bgtk_lib.change.attrition import HOLDS_BELOW, STOPS_BELOW, read_retention
-from bgtk_lib.change.leavers import LeaverGap
+from bgtk_lib.change.absent.attrition import HOLDS_BELOW, STOPS_BELOW, read_retention
+from bgtk_lib.change.absent.leavers import LeaverGap
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Gate, GateState, Withheld
 from bgtk_lib.pairing import Linked

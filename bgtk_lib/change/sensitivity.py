@@ -10,15 +10,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from bgtk_lib.change.bootstrap import bootstrap_mean
-from bgtk_lib.change.bounds import Tipping
+from bgtk_lib.change.absent.bounds import Tipping
+from bgtk_lib.change.absent.imputed import complete_pairs, estimate_completed
+from bgtk_lib.change.absent.leavers import adjust_for_leavers
+from bgtk_lib.change.absent.weighting import weigh_stayers
 from bgtk_lib.change.clusters import Contrast
 from bgtk_lib.change.describe import COMPARING, correct_practice
 from bgtk_lib.change.drawn import lay_draws
 from bgtk_lib.change.estimate import Change, estimate_change
-from bgtk_lib.change.imputed import complete_pairs, estimate_completed
-from bgtk_lib.change.leavers import adjust_for_leavers
-from bgtk_lib.change.weighting import weigh_stayers
+from bgtk_lib.change.precision.bootstrap import bootstrap_mean
 from bgtk_lib.findings import Figure, Withheld
 from bgtk_lib.words import say
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bgtk_lib.change.drawn import Drawn, lay_draws
 from bgtk_lib.change.estimate import Change, estimate_change
-from bgtk_lib.change.next_wave import NextWave, foresee
+from bgtk_lib.change.precision.next_wave import NextWave, foresee
 from bgtk_lib.change.reliable import find_score_error
 from bgtk_lib.findings import Withheld
 from bgtk_lib.words import say

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bgtk_lib.change.subgroups import name_levels
+from bgtk_lib.change.evenness.subgroups import name_levels
 from bgtk_lib.coverage import count_coverage
 from bgtk_lib.disclosure import plan_suppression
 from bgtk_lib.editions import name_report_table, write_plan

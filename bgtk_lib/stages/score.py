@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from bgtk_lib.change.absent.leavers import compare_leavers
 from bgtk_lib.change.drawn import lay_draws
-from bgtk_lib.change.evenness import judge_ceiling
+from bgtk_lib.change.evenness.assess import judge_ceiling
 from bgtk_lib.change.gates import judge_interval, judge_pairs_possible, judge_retention
-from bgtk_lib.change.leavers import compare_leavers
-from bgtk_lib.change.multilevel import Multilevel, fit_multilevel, tabulate_multilevel
+from bgtk_lib.change.multilevel.districts import Multilevel, fit_multilevel, tabulate_multilevel
 from bgtk_lib.errors import StageError
 from bgtk_lib.findings import Gate, Withheld
 from bgtk_lib.instrument.irt.record import fingerprint_calibration, read_calibration

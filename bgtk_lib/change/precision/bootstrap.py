@@ -16,8 +16,15 @@ from scipy import optimize
 
 from bgtk_lib.change.clusters import NOTHING, ROUNDING, Contrast, Floats, code_clusters
 from bgtk_lib.change.drawn import Drawn, combine
+from bgtk_lib.change.precision.wild import (
+    ClusteredContrast,
+    WeightKind,
+    choose_weights,
+    draw_wild,
+    lay_contrast,
+    list_weights,
+)
 from bgtk_lib.change.strata import ClusterBy, lay_out, plan_strata
-from bgtk_lib.change.wild import ClusteredContrast, WeightKind, choose_weights, draw_wild, lay_contrast, list_weights
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Withheld
 from bgtk_lib.scoring.combine import Combined, combine_draws

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bgtk_lib.change.absent.weighting import GROUPS, lay_design, span
 from bgtk_lib.change.clusters import NOTHING, Codes, Floats, code_clusters
 from bgtk_lib.change.estimate import Change, estimate_change
 from bgtk_lib.change.strata import take_scores
-from bgtk_lib.change.weighting import GROUPS, lay_design, span
 from bgtk_lib.findings import Withheld
 from bgtk_lib.words import say
 

@@ -13,7 +13,7 @@ from scipy import stats
 
 from bgtk_lib.change.describe import COMPARING, FEWEST_DF
 from bgtk_lib.change.estimate import Change
-from bgtk_lib.change.next_wave import ANCHOR_INFORMATION, NextWave
+from bgtk_lib.change.precision.next_wave import ANCHOR_INFORMATION, NextWave
 from bgtk_lib.findings import Figure, Withheld
 from bgtk_lib.words import say
 
@@ -127,7 +127,7 @@ def plan_power(wave: NextWave, *, sizes: Mapping[Case, Sequence[int]] = SIZES) -
     --------
     A hundred persons of a workshop, r = .7 without measurement error: √(.6/100)·2.83.
 
-    >>> from bgtk_lib.change.next_wave import PLAIN
+    >>> from bgtk_lib.change.precision.next_wave import PLAIN
     >>> plan_power(PLAIN, sizes={"workshop": [100]})[["n", "mde_sd", "mde_points"]].round(2)
          n  mde_sd  mde_points
     0  100    0.22       21.92
@@ -162,7 +162,7 @@ def count_needed(wave: NextWave, *, target_sd: float = TARGET) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bgtk_lib.change.next_wave import PLAIN
+    >>> from bgtk_lib.change.precision.next_wave import PLAIN
     >>> needed = count_needed(PLAIN).set_index("case")["n"]
     >>> int(needed["workshop"])
     120

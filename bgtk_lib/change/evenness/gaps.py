@@ -11,8 +11,8 @@ import pandas as pd
 
 from bgtk_lib.change.describe import COMPARING, FEWEST_DF
 from bgtk_lib.change.drawn import Drawn
+from bgtk_lib.change.evenness.subgroups import Grouping, contrast_groups, keep_conditioned, name_levels, name_population
 from bgtk_lib.change.strata import ClusterBy
-from bgtk_lib.change.subgroups import Grouping, contrast_groups, keep_conditioned, name_levels, name_population
 from bgtk_lib.findings import Figure, Status, Withheld
 from bgtk_lib.words import say
 

@@ -13,8 +13,8 @@ import pandas as pd
 from bgtk_lib.change.clusters import Floats
 from bgtk_lib.change.describe import PLACING
 from bgtk_lib.change.drawn import Drawn
-from bgtk_lib.change.quadratic import QuadraticForm, solve_rising
-from bgtk_lib.change.spread import (
+from bgtk_lib.change.evenness.quadratic import QuadraticForm, solve_rising
+from bgtk_lib.change.evenness.spread import (
     KERNELS,
     DistrictMeans,
     Side,
@@ -102,7 +102,7 @@ def estimate_gap_change(
     Districts at 0, 0, 10 and 10, then at 0, 0, 4 and 4, each of two schools: 25 − ¾·1 and 4 − ¾·1.
 
     >>> from bgtk_lib.change.drawn import lay_draws
-    >>> from bgtk_lib.change.spread import lay_districts
+    >>> from bgtk_lib.change.evenness.spread import lay_districts
     >>> pairs = pd.DataFrame({"district": list("AABBCCDD"), "npsn": list("abcdefgh")})
     >>> pairs = pairs.assign(score_pre=[-1.0, 1, -1, 1, 9, 11, 9, 11], score_post=[1.0, -1, -1, 1, 3, 5, 3, 5])
     >>> means = lay_districts(lay_draws(pairs, pd.DataFrame()), conditioned=pd.DataFrame())

@@ -1,6 +1,6 @@
 """Change by district with schools as random intercepts, and district estimates drawn towards their common mean.
 
-The model is statsmodels' `MixedLM`, fitted to every draw; what a district's own few schools leave open is then filled from
+The model is fitted to every draw by REML; what a district's own few schools leave open is then filled from
 the other districts (`change.shrink`).
 """
 
@@ -18,8 +18,8 @@ from scipy import stats
 from bgtk_lib.change.clusters import code_clusters
 from bgtk_lib.change.describe import PLACING
 from bgtk_lib.change.drawn import Drawn, combine
-from bgtk_lib.change.intercepts import fit_random_intercepts
-from bgtk_lib.change.shrink import FEWEST, shrink
+from bgtk_lib.change.multilevel.intercepts import fit_random_intercepts
+from bgtk_lib.change.multilevel.shrink import FEWEST, shrink
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Figure, Withheld
 from bgtk_lib.words import plain, say
@@ -64,8 +64,6 @@ class Multilevel:
         Restricted log-likelihood of each draw.
     n_boundary : int
         Draws whose variance between schools is 0: a result, not a failure.
-    converged : bool
-        Whether every draw's fit did.
     n_pairs, n_schools : int
         In the model; who has no school is a school of one.
     confidence : float
@@ -87,7 +85,6 @@ class Multilevel:
     share_districts: float
     loglik: tuple[float, ...]
     n_boundary: int
-    converged: bool
     n_pairs: int
     n_schools: int
     confidence: float
@@ -187,7 +184,6 @@ def fit_multilevel(
         share_districts=shrunken.tau**2 / (shrunken.tau**2 + var_school + var_person),
         loglik=tuple(fit.loglik for fit in fits),
         n_boundary=sum(fit.var_group == 0 for fit in fits),
-        converged=all(fit.converged for fit in fits),
         n_pairs=kept.n,
         n_schools=n_schools,
         confidence=confidence,
@@ -226,8 +222,8 @@ def list_shrunken(districts: pd.DataFrame, model: pd.DataFrame) -> list[Figure]:
     Parameters
     ----------
     districts, model : DataFrame
-        As `tabulate_multilevel` returns them; no figures where both are empty. Where the model has no result, or its
-        search did not end, one withheld `change.district_mean` says why.
+        As `tabulate_multilevel` returns them; no figures where both are empty. Where the model has no result, one
+        withheld `change.district_mean` says why.
     """
     if model.empty:
         return []
@@ -236,8 +232,6 @@ def list_shrunken(districts: pd.DataFrame, model: pd.DataFrame) -> list[Figure]:
     if pd.notna(told["withheld_id"]):
         reason = Text(id=str(told["withheld_id"]), en=str(told["withheld_en"]))
         return [everyone(name="change.district_mean", value=Withheld(reason), n=0)]
-    if not told["converged"]:
-        return [everyone(name="change.district_mean", value=Withheld(say("multilevel.not_converged")), n=0)]
 
     figures = []
     for row in districts.to_dict("records"):

@@ -18,8 +18,8 @@ import pandas as pd
 
 from bgtk_lib.change.clusters import ROUNDING, Codes, Floats, approximate_df, code_clusters
 from bgtk_lib.change.drawn import Drawn
-from bgtk_lib.change.quadratic import QuadraticForm, solve_rising
-from bgtk_lib.change.subgroups import keep_conditioned
+from bgtk_lib.change.evenness.quadratic import QuadraticForm, solve_rising
+from bgtk_lib.change.evenness.subgroups import keep_conditioned
 from bgtk_lib.findings import Withheld
 from bgtk_lib.words import say
 

@@ -1,0 +1,1 @@
+"""Who did not come back: how they differ, and change with them."""

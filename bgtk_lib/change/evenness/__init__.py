@@ -1,0 +1,1 @@
+"""Was the change even: between districts, along the distribution, between groups."""

@@ -1,0 +1,1 @@
+"""District means from one model of districts, schools and persons."""

@@ -1,0 +1,1 @@
+"""How sure: the wild cluster bootstrap, and what the next wave could settle."""
