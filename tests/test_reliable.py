@@ -323,9 +323,15 @@ def make_timed(rng, *, n=600, slope=0.4):
     return pairs.assign(days=days)
 
 
+def time_pairs(pairs, *, cluster="school", **changed):
+    """Return the timing of observed scores, the pairs' link changed."""
+    drawn = replace(lay_draws(pairs, NONE), **changed)
+    return estimate_timing(drawn, drawn.gain[:, 0], window=(150, 210), cluster=cluster)
+
+
 def test_slope_and_adjusted_change_are_the_regressions(rng):
     pairs = make_timed(rng)
-    found = estimate_timing(lay_draws(pairs, NONE), window=(150, 210), cluster="school")
+    found = time_pairs(pairs)
     dummies = pd.get_dummies(pairs["district"], dtype=float)
     fit = sm.OLS(pairs["score_post"] - pairs["score_pre"], dummies.assign(x=(pairs["days"] - 180) / 30)).fit()
     assert found.slope.estimate == pytest.approx(fit.params["x"])
@@ -337,20 +343,20 @@ def test_slope_and_adjusted_change_are_the_regressions(rng):
 
 def test_with_persons_alone_the_error_is_hc2(rng):
     pairs = make_timed(rng)
-    found = estimate_timing(lay_draws(pairs, NONE), window=(150, 210), cluster="none")
+    found = time_pairs(pairs, cluster="none")
     x = sm.add_constant((pairs["days"] - 180) / 30)
     known = sm.OLS(pairs["score_post"] - pairs["score_pre"], x).fit(cov_type="HC2")
-    assert (found.slope.se, found.adjusted.se) == pytest.approx((known.bse["days"], known.bse["const"]))
+    assert found.slope.se == pytest.approx(known.bse["days"])
+    assert found.adjusted.se == pytest.approx(known.bse["const"], rel=0.02)  # a sum of two parts
 
 
 def test_waves_constants_order_and_link(rng):
     pairs = make_timed(rng)
-    drawn = lay_draws(pairs, NONE)
-    first = estimate_timing(drawn, window=(150, 210), cluster="school")
-    turned = estimate_timing(lay_draws(swap(pairs), NONE), window=(150, 210), cluster="school")
-    lifted = estimate_timing(replace(drawn, post=drawn.post + 3), window=(150, 210), cluster="school")
-    mixed = estimate_timing(lay_draws(pairs.sample(frac=1, random_state=1), NONE), window=(150, 210), cluster="school")
-    linked = estimate_timing(replace(drawn, linking_error=0.2, link_df=11.0), window=(150, 210), cluster="school")
+    first = time_pairs(pairs)
+    turned = time_pairs(swap(pairs))
+    lifted = time_pairs(pairs.assign(score_post=pairs["score_post"] + 3))
+    mixed = time_pairs(pairs.sample(frac=1, random_state=1))
+    linked = time_pairs(pairs, linking_error=0.2, link_df=11.0)
     assert ends(first.slope, sign=-1) == (turned.slope.estimate, turned.slope.low, turned.slope.high)
     assert ends(first.slope) == (mixed.slope.estimate, mixed.slope.low, mixed.slope.high)
     assert ends(first.slope) == (lifted.slope.estimate, lifted.slope.low, lifted.slope.high)
@@ -359,19 +365,23 @@ def test_waves_constants_order_and_link(rng):
     assert linked.adjusted.se == pytest.approx(np.hypot(first.adjusted.se, 0.2))
 
 
-def test_what_measuring_leaves_open_is_in_the_slope(rng):
-    pairs = make_timed(rng)
-    noise = rng.normal(0, 0.5, size=(600, 5))
-    drawn = lay_draws(pairs, NONE)
-    several = replace(drawn, pre=drawn.pre + noise, post=drawn.post - noise)
-    one = estimate_timing(drawn, window=(150, 210), cluster="school").slope
-    assert estimate_timing(several, window=(150, 210), cluster="school").slope.se > 1.1 * one.se
+def test_plausible_values_would_hide_the_slope(rng):
+    """Drawn without knowing the days they keep only the reliable part of it; own scores keep all, in the mean of many."""
+    found = []
+    for _ in range(40):
+        pairs = make_timed(rng, slope=1.0)
+        truth = (pairs["score_post"] - pairs["score_pre"]).to_numpy()
+        shrunk = truth.mean() + 0.6 * (truth - truth.mean())
+        drawn = lay_draws(pairs, NONE)
+        blind = replace(drawn, pre=np.zeros((600, 5)), post=shrunk[:, None] + rng.normal(0, 0.5, size=(600, 5)))
+        found.append(estimate_timing(blind, truth, window=(150, 210), cluster="school").slope.estimate)
+    assert np.mean(found) == pytest.approx(1.0, abs=0.1)
 
 
 def test_days_that_hardly_vary_within_districts_carry_no_slope(rng):
     pairs = make_timed(rng)
     same = pairs.assign(days=pairs["district"].str[-1].astype(int) * 20.0 + 165)
-    found = estimate_timing(lay_draws(same, NONE), window=(150, 210), cluster="school")
+    found = time_pairs(same)
     assert isinstance(found.slope, Withheld)
     assert isinstance(found.adjusted, Withheld)
     assert found.median == same["days"].median()
@@ -380,20 +390,20 @@ def test_days_that_hardly_vary_within_districts_carry_no_slope(rng):
 def test_days_unknown_are_counted_and_left_out(rng):
     pairs = make_timed(rng)
     pairs.loc[:99, "days"] = np.nan
-    found = estimate_timing(lay_draws(pairs, NONE), window=(150, 210), cluster="school")
+    found = time_pairs(pairs)
     assert (found.n, found.n_unknown) == (500, 100)
     figures = {f.name: f for f in list_timing(found, n=600)}
     assert {f.n for f in figures.values()} == {500}
     assert figures["timing.slope"].status == "exploratory"
     for n in (0, 1, 3, 29):
-        few = estimate_timing(lay_draws(pairs.tail(n), NONE), window=(150, 210), cluster="school")
+        few = time_pairs(pairs.tail(n))
         assert isinstance(few if n == 0 else few.slope, Withheld)
-    nothing = estimate_timing(lay_draws(pairs.assign(days=None), NONE), window=(150, 210), cluster="school")
+    nothing = time_pairs(pairs.assign(days=None))
     assert isinstance(nothing, Withheld)
     assert [f.name for f in list_timing(nothing, n=600)] == ["timing.median"]
 
 
 def test_one_school_has_no_slope(rng):
     pairs = make_timed(rng).assign(npsn="1", district="A")
-    found = estimate_timing(lay_draws(pairs, NONE), window=(150, 210), cluster="school")
+    found = time_pairs(pairs)
     assert isinstance(found.slope, Withheld)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
 
 from bgtk_lib.change.clusters import Contrast, Floats, fit_cr2
 from bgtk_lib.change.describe import COMPARING
-from bgtk_lib.change.drawn import Drawn, combine
+from bgtk_lib.change.drawn import Drawn, combine_means
 from bgtk_lib.change.strata import ClusterBy, lay_out, plan_strata
 from bgtk_lib.findings import Figure, Withheld
 from bgtk_lib.words import say
@@ -49,7 +52,7 @@ class Timing:
 
 
 def estimate_timing(
-    drawn: Drawn, *, window: tuple[int, int], cluster: ClusterBy, confidence: float = 0.95
+    drawn: Drawn, gain: ArrayLike, *, window: tuple[int, int], cluster: ClusterBy, confidence: float = 0.95
 ) -> Timing | Withheld:
     """Estimate how change goes with the days between the sittings, among those whose days are known.
 
@@ -57,6 +60,9 @@ def estimate_timing(
     ----------
     drawn : Drawn
         The pairs; `frame` has days (may be null), district and npsn.
+    gain : array of n
+        Each person's change in own scores, from which the slope is taken: plausible values know nothing of days, and would
+        show a slope too small by what the test leaves open.
     window : (int, int)
         Fewest and most days that count as six months.
     cluster : {"school", "district", "none"}
@@ -72,10 +78,11 @@ def estimate_timing(
 
     Notes
     -----
-    Least squares of the change on one dummy a district and on (days − 180)/30, CR2 by school, in every draw: the slope is its
-    last coefficient, the adjusted change Σ(n_d/N)·coefficient of the district's dummy. Districts sat on days of their own, so
-    that a slope across them would be their difference. An error of the link moves the adjusted change, not the slope. Who
-    sat late chose to or had to: the slope describes, it is not what waiting does.
+    Slope: least squares of `gain` on one dummy a district and on (days − 180)/30, CR2 by school. Districts sat on days of
+    their own, so that a slope across them would be their difference. Adjusted: the mean change of `drawn` less the slope
+    times what the mean days are beyond 180; a mean and a slope within districts are independent, so that their errors add
+    as squares. An error of the link moves the adjusted change, not the slope. Who sat late chose to or had to: the slope
+    describes, it is not what waiting does.
 
     Examples
     --------
@@ -83,27 +90,28 @@ def estimate_timing(
 
     >>> import pandas as pd
     >>> from bgtk_lib.change.drawn import lay_draws
-    >>> days = np.repeat([150, 180, 210], 20)
+    >>> days = np.repeat([150, 180, 225], 20)
     >>> noise = np.tile([-1.0, 1.0], 30)
     >>> pairs = pd.DataFrame({"score_pre": 0.0, "score_post": 5 + 2 * (days - 180) / 30 + noise, "days": days})
     >>> drawn = lay_draws(pairs.assign(district="A", npsn=None), pd.DataFrame())
-    >>> timing = estimate_timing(drawn, window=(150, 200), cluster="none")
+    >>> timing = estimate_timing(drawn, pairs["score_post"], window=(150, 200), cluster="none")
     >>> round(timing.slope.estimate, 6), round(timing.adjusted.estimate, 6), round(timing.share_within, 6)
     (2.0, 5.0, 0.666667)
     """
     known = drawn.frame["days"].notna().to_numpy(dtype=bool)
     if not known.any():
         return Withheld(say("timing.no_days"))
-    here = drawn.take(known)
+    here, rises = drawn.take(known), np.asarray(gain, dtype=float)[known]
     days = here.frame["days"].to_numpy(dtype=float)
-    slope, adjusted = _fit(here, days, cluster=cluster, confidence=confidence)
+    slope = _find_slope(here, rises, days, cluster=cluster, confidence=confidence)
+    mean = combine_means(here, here.gain, cluster=cluster, linked=1, confidence=confidence)
     return Timing(
         n=here.n,
         n_unknown=drawn.n - here.n,
         median=float(np.median(days)),
         share_within=float(((days >= window[0]) & (days <= window[1])).mean()),
         slope=slope,
-        adjusted=adjusted,
+        adjusted=_move(mean, slope, steps=(days.mean() - TARGET) / STEP, confidence=confidence),
     )
 
 
@@ -133,41 +141,35 @@ def list_timing(timing: Timing | Withheld, *, n: int) -> list[Figure]:
     return figures
 
 
-def _fit(
-    drawn: Drawn, days: Floats, *, cluster: ClusterBy, confidence: float
-) -> tuple[Contrast | Withheld, Contrast | Withheld]:
-    """Return slope and adjusted change over all draws."""
+def _find_slope(
+    drawn: Drawn, gain: Floats, days: Floats, *, cluster: ClusterBy, confidence: float
+) -> Contrast | Withheld:
+    """Return the slope within districts."""
     if drawn.n < FEWEST:
-        few = Withheld(say("precision.few_pairs", needed=FEWEST))
-        return few, few
+        return Withheld(say("precision.few_pairs", needed=FEWEST))
     plan = plan_strata(drawn.n, **lay_out(drawn.frame, cluster))
     if isinstance(plan, Withheld):
-        return plan, plan
+        return plan
     sizes = np.bincount(plan.strata)
     within = days - (np.bincount(plan.strata, days) / sizes)[plan.strata]
     if within.std() < LEAST_SPREAD:
-        alike = Withheld(say("timing.alike"))
-        return alike, alike
+        return Withheld(say("timing.alike"))
     X = np.column_stack([np.eye(len(sizes))[plan.strata], (days - TARGET) / STEP])
-    weights = np.zeros((2, X.shape[1]))
-    weights[0, -1], weights[1, :-1] = 1, sizes / drawn.n
-    fits = [fit_cr2(gain, X, plan.clusters) for gain in drawn.gain.T]
-    slope, adjusted = (
-        _combine(
-            drawn, [fit.contrast(row, confidence=confidence) for fit in fits], linked=linked, confidence=confidence
-        )
-        for row, linked in zip(weights, (0, 1), strict=True)
-    )
-    return slope, adjusted
+    weights = np.append(np.zeros(len(sizes)), 1.0)
+    return fit_cr2(gain, X, plan.clusters).contrast(weights, confidence=confidence)
 
 
-def _combine(
-    drawn: Drawn, found: list[Contrast | Withheld], *, linked: float, confidence: float
+def _move(
+    mean: Contrast | Withheld, slope: Contrast | Withheld, *, steps: float, confidence: float
 ) -> Contrast | Withheld:
-    """Return one contrast from those of all draws."""
-    seen = [one for one in found if not isinstance(one, Withheld)]
-    if len(seen) < len(found):
-        return Withheld(say("statistics.no_variation"))
-    estimates, variances = [one.estimate for one in seen], [one.se**2 for one in seen]
-    df = float(np.mean([one.df for one in seen]))
-    return combine(drawn, estimates, variances, df=df, linked=linked, confidence=confidence)
+    """Return the mean less the slope times `steps`; degrees of freedom by Welch and Satterthwaite."""
+    if isinstance(slope, Withheld):
+        return slope
+    if isinstance(mean, Withheld):
+        return mean
+    parts = mean.se**2, (steps * slope.se) ** 2
+    estimate, se = mean.estimate - steps * slope.estimate, math.sqrt(sum(parts))
+    df = se**4 / (parts[0] ** 2 / mean.df + parts[1] ** 2 / slope.df)
+    half = float(stats.t.isf((1 - confidence) / 2, df)) * se
+    p = float(2 * stats.t.sf(abs(estimate) / se, df))
+    return Contrast(estimate=estimate, se=se, df=df, low=estimate - half, high=estimate + half, t=estimate / se, p=p)

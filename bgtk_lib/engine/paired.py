@@ -135,7 +135,7 @@ class Paired:
 
     @property
     def own_scores(self) -> pd.DataFrame:
-        """The pairs with each person's own score and its error at both waves, for shares of a group and nothing else."""
+        """The pairs with each person's own score and its error at both waves, for shares of a group and `own_gain`."""
         if self.on_scale:
             names = {"own_pre": "score_pre", "own_post": "score_post", "own_se_pre": "se_pre", "own_se_post": "se_post"}
             return self.pairs.drop(columns=["score_pre", "score_post"]).rename(columns=names)
@@ -146,3 +146,9 @@ class Paired:
             for side, alpha in zip(("pre", "post"), self.reliability, strict=True)
         }
         return self.pairs.assign(**errors)
+
+    @property
+    def own_gain(self) -> pd.Series[float]:
+        """Each pair's change in own scores, for what the plausible values do not know of."""
+        own = self.own_scores
+        return own["score_post"] - own["score_pre"]

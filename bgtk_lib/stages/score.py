@@ -264,7 +264,8 @@ def _tell_on_scale(linked: Linked, compared: Compared, sittings: pd.DataFrame, *
 def _add_own(pairs: pd.DataFrame, compared: Compared, sittings: pd.DataFrame) -> pd.DataFrame:
     """Return pairs with each person's own ability and its error at both waves: own_pre, own_se_pre, own_post, own_se_post.
 
-    They say how far a single score can be trusted, for shares of a group; change is never estimated from them.
+    They say how far a single score can be trusted, for shares of a group, and how change goes with what the plausible values
+    do not know of; no mean change is estimated from them.
     """
     own = compared.abilities.merge(sittings[["session_id", "pid", "wave"]], on="session_id", validate="one_to_one")
     for side in ("pre", "post"):
