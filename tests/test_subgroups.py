@@ -319,7 +319,8 @@ def test_the_page_of_subgroups(rng, context):
     assert 0 < settled < len(adjusted)
     assert f"Dari {len(adjusted)} perbandingan antarkelompok, {settled} menunjukkan" in picture.html
     assert "setelah disesuaikan untuk banyaknya perbandingan" in picture.text
-    assert "jenjang: SMP" in table.text
+    assert "\njenjang\n" in table.text  # a heading above its groups
+    assert "\nSMP | " in table.text
     assert "kurang dari 10 orang" in next(line for line in table.text.splitlines() if "tablet" in line)
     assert "Eksploratif" in table.text
     assert len(draw_subgroups(Released(), context)) == 1

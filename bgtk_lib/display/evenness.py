@@ -83,7 +83,7 @@ def draw_evenness(released: Released, context: Context) -> Sequence[Shown]:
         pieces.append(draw_figure(canvas, **told, marks=context.marks, language=context.language))
     columns = [
         Column("label", say("evenness.column.gap")),
-        Column("n", say("column.n"), "text"),
+        Column("n", say("column.n"), "code"),
         Column("pre", say("evenness.column.pre"), "points"),
         Column("post", say("evenness.column.post"), "points"),
         Column("change", say("evenness.column.change"), "signed_points"),

@@ -51,7 +51,6 @@ def draw_power(released: Released, context: Context) -> Sequence[Shown]:
         canvas, title=say("power.title"), sentence=tell_power(frame), marks=context.marks, language=context.language
     )
     columns = [
-        Column("label", say("power.column.case")),
         Column("n", say("power.column.n"), "count"),
         Column("mde_sd", say("power.column.sd"), "decimal2"),
         Column("mde_points", say("power.column.points"), "points"),
@@ -63,6 +62,7 @@ def draw_power(released: Released, context: Context) -> Sequence[Shown]:
         caption=say("power.table.caption"),
         language=context.language,
         note=say("power.table.note"),
+        section="label",
     )
     return [picture, table, *_draw_needed(released, context), *_draw_assumed(released, context)]
 

@@ -44,7 +44,7 @@ def draw_subgroups(released: Released, context: Context) -> Sequence[Shown]:
         told = {"title": say("subgroup.title"), "sentence": tell_subgroups(groups)}
         pieces.append(draw_figure(canvas, **told, marks=context.marks, language=context.language))
     columns = [
-        Column("label", say("subgroup.column.group")),
+        Column("level", say("subgroup.column.group")),
         Column("n", say("column.n"), "count"),
         Column("value", say("subgroup.column.change"), "signed_points"),
         Column("low", say("column.interval"), "interval", high="high"),
@@ -56,7 +56,10 @@ def draw_subgroups(released: Released, context: Context) -> Sequence[Shown]:
     named = join([say(f"subgroup.grouping.{grouping}") for grouping in sorted(plan)])
     note = say("subgroup.note", planned=say("subgroup.planned", groupings=named) if plan else plain(""))
     caption = say("subgroup.caption")
-    return [*pieces, draw_table(groups, columns=columns, caption=caption, language=context.language, note=note)]
+    return [
+        *pieces,
+        draw_table(groups, columns=columns, caption=caption, section="grouping", language=context.language, note=note),
+    ]
 
 
 def frame_subgroups(figures: Sequence[Figure]) -> pd.DataFrame:
@@ -67,10 +70,24 @@ def frame_subgroups(figures: Sequence[Figure]) -> pd.DataFrame:
             key = (figure.where["grouping"], figure.where["level"])
             grouping, level = say(f"subgroup.grouping.{key[0]}"), tell_levels(key[1])
             label = say("subgroup.row", grouping=grouping, level=level)
-            rows.setdefault(key, {"district": "=".join(key), "label": label}).update(_as_part(figure))
+            row = {"district": "=".join(key), "label": label, "grouping": grouping, "level": level}
+            rows.setdefault(key, row).update(_as_part(figure))
     everyone = [f for f in figures if f.name == "change.mean" and not f.where and not isinstance(f.value, Withheld)]
     last = [{"district": OVERALL, "label": say("subgroup.everyone")} | _as_part(f) for f in everyone]
-    columns = ["district", "label", "n", "value", "low", "high", "difference", "difference_low", "difference_high", "p"]
+    columns = [
+        "district",
+        "label",
+        "grouping",
+        "level",
+        "n",
+        "value",
+        "low",
+        "high",
+        "difference",
+        "difference_low",
+        "difference_high",
+        "p",
+    ]
     return pd.DataFrame([*rows.values(), *last] if rows else [], columns=[*columns, "withheld"])
 
 

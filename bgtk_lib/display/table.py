@@ -60,6 +60,7 @@ def draw_table(
     caption: Text,
     language: Language,
     note: Text | None = None,
+    section: str | None = None,
 ) -> Shown:
     """Return a frame as a table; the first column heads its rows.
 
@@ -76,23 +77,30 @@ def draw_table(
         Language of the page.
     note : Text or None
         Small text below.
+    section : str or None
+        Column of the frame whose every new value stands as a heading of its own above the rows that share it.
     """
     heads = "".join(
         f'<th scope="col"{_align(column, place)}>{escape(column.heading.said(language))}</th>'
         for place, column in enumerate(columns)
     )
     records: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
-    body = "".join(_draw_row(record, columns=columns, language=language) for record in records)
+    sections = [write_value(record[section], "text", language) if section else "" for record in records]
+    body, lines = "", [" | ".join(column.heading.said(language) for column in columns)]
+    for before, name, record in zip(["", *sections], sections, records, strict=False):
+        if name != before:
+            start = f'<tr><th scope="rowgroup" colspan="{len(columns)}">{escape(name)}</th></tr>'
+            body += ("</tbody><tbody>" if body else "") + start
+            lines.append(name)
+        body += _draw_row(record, columns=columns, language=language)
+        cells = [_write_cell(record, column, language) or "–" for column in columns]
+        lines.append(" | ".join([*cells, *([reason] if (reason := write_reason(record, language)) else [])]))
     said = caption.said(language)
     html = wrap_table(
         f"<table><caption><span>{escape(said)}</span></caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>",
         label=said,
     )
     below = f'<p class="tablenote">{escape(note.said(language))}</p>' if note else ""
-    lines = [" | ".join(column.heading.said(language) for column in columns)]
-    for record in records:
-        cells = [_write_cell(record, column, language) or "–" for column in columns]
-        lines.append(" | ".join([*cells, *([reason] if (reason := write_reason(record, language)) else [])]))
     return Shown(html + below, "\n".join([said, *lines, *([note.said(language)] if note else [])]))
 
 
