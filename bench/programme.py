@@ -29,7 +29,7 @@ import bgtk_lib
 from bgtk_lib.change.drawn import lay_draws
 from bgtk_lib.findings import Withheld
 from bgtk_lib.linking.link import Link
-from bgtk_lib.programme.assess import assess_programme
+from bgtk_lib.programme.assess import Programme, assess_programme
 from bgtk_lib.programme.design import Assignment, Comparison, Declared
 from bgtk_lib.programme.groups import form_groups
 from bgtk_lib.synthetic import Design
@@ -137,12 +137,22 @@ def replicate(name: str, seed: int) -> Iterator[dict[str, Any]]:
     programme = assess_programme(drawn, groups, declared, rng=np.random.default_rng(seed))
     rows = study.truth.rows[study.truth.rows["population"] == "all"].set_index("district")
     unit = 100 / np.sqrt(rows.loc["", "theta_var_pre"])
+    if cell.comparison == "none":  # what is told instead: their change, and what of it their place lets expect
+        yield from (start | line for line in _tell_alone(programme, true=rows.loc["", "theta"] * unit))
     effect = programme.effect
     if isinstance(effect, Withheld):
         yield start | {"figure": "none shown", "truth": cell.gain * unit}
         return
     numbers = {"value": effect.estimate, "se": effect.se, "low": effect.low, "high": effect.high, "p": effect.p}
     yield start | {"figure": "effect", "method": effect.method, "truth": cell.gain * unit} | numbers
+
+
+def _tell_alone(programme: Programme, *, true: float) -> Iterator[dict[str, Any]]:
+    """Yield the participants' change and the regression to the mean expected of it: here gains hang on no first score."""
+    for name, found, truth in (("change", programme.change, true), ("towards", programme.towards_mean, 0.0)):
+        if not isinstance(found, Withheld):
+            numbers = {"value": found.estimate, "low": found.low, "high": found.high}
+            yield {"figure": name, "truth": truth, "se": getattr(found, "se", np.nan), "p": np.nan} | numbers
 
 
 def mark_all() -> str:
@@ -152,30 +162,35 @@ def mark_all() -> str:
 
 
 def summarise(lines: list[dict[str, Any]]) -> str:
-    """Return the table as Markdown: how often an effect was shown, was found where none was, and held the truth."""
-    head = "cell|n|effect shown|p < .05|99 % range|covers the truth|bias|SE ratio|bar"
+    """Return the table as Markdown: how often a figure was shown, was found where none was, and held the truth."""
+    head = "cell|figure|n|shown|p < .05|99 % range|covers the truth|bias|SE ratio|bar"
     table = [f"| {head.replace('|', ' | ')} |", "|" + "---|" * (head.count("|") + 1)]
-    for name, here in pd.DataFrame(lines).groupby("cell", sort=False):
-        n, shown = len(here), here[here["figure"] == "effect"]
-        found, error = int((shown.get("p", pd.Series(dtype=float)) < 0.05).sum()), None
-        ends = stats.binomtest(found, n).proportion_ci(0.99, method="exact")
-        told = [name, f"{n:,}", f"{len(shown):,}", f"{found:,}", f"{100 * ends.low:.1f} – {100 * ends.high:.1f} %"]
-        bar = "held" if found <= FALSE_BAR * n else "missed"
-        if len(shown):
-            error = shown["value"] - shown["truth"]
-            covered = int((shown["low"].le(shown["truth"]) & shown["high"].ge(shown["truth"])).sum())
-            range_ = stats.binomtest(covered, len(shown)).proportion_ci(0.99, method="exact")
-            told += [f"{100 * covered / len(shown):.1f} % ({100 * range_.low:.1f} – {100 * range_.high:.1f})"]
-            told += [
-                f"{error.mean():+.2f} ± {error.std() / len(shown) ** 0.5:.2f}",
-                f"{shown['se'].mean() / error.std():.3f}",
-            ]
-            if CELLS[str(name)].gain:
-                bar = "held" if range_.low <= COVER_BAR[1] and range_.high >= COVER_BAR[0] else "missed"
-        else:
-            told += ["", "", ""]
-        table.append(f"| {' | '.join(map(str, told))} | {bar} |")
+    frame = pd.DataFrame(lines)
+    for name, cell in frame.groupby("cell", sort=False):
+        n, alone = cell["seed"].nunique(), CELLS[str(name)].comparison == "none"
+        for figure in ("change", "towards") if alone else ("effect",):
+            here = cell[cell["figure"] == figure]
+            row = _describe(here, n=n, figure=figure, planted=CELLS[str(name)].gain > 0)
+            table.append(f"| {' | '.join([str(name), figure, *row])} |")
     return "\n".join(table) + "\n"
+
+
+def _describe(here: pd.DataFrame, *, n: int, figure: str, planted: bool) -> list[str]:
+    found = int((here["p"] < 0.05).sum()) if len(here) else 0
+    ends = stats.binomtest(found, n).proportion_ci(0.99, method="exact")
+    told = [f"{n:,}", f"{len(here):,}"]
+    told += [f"{found:,}", f"{100 * ends.low:.1f} – {100 * ends.high:.1f} %"] if figure == "effect" else ["", ""]
+    bar = "held" if found <= FALSE_BAR * n else "missed"
+    if len(here) < 2:
+        return [*told, "", "", "", bar]
+    error = here["value"] - here["truth"]
+    covered = int((here["low"].le(here["truth"]) & here["high"].ge(here["truth"])).sum())
+    cover = stats.binomtest(covered, len(here)).proportion_ci(0.99, method="exact")
+    told.append(f"{100 * covered / len(here):.1f} % ({100 * cover.low:.1f} – {100 * cover.high:.1f})")
+    told += [f"{error.mean():+.2f} ± {error.std() / len(here) ** 0.5:.2f}", f"{here['se'].mean() / error.std():.3f}"]
+    if planted or figure == "change":
+        bar = "held" if cover.low <= COVER_BAR[1] and cover.high >= COVER_BAR[0] else "missed"
+    return [*told, "" if figure == "towards" else bar]
 
 
 def _run(name: str, seed: int) -> list[dict[str, Any]]:

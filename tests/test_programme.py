@@ -441,6 +441,25 @@ def test_the_expected_change_is_the_one_without_effect(rng):
     assert expect_towards_mean(scaled, treated).estimate == pytest.approx(100 * found.estimate)
 
 
+def test_plausible_values_hold_no_luck_that_could_return(rng):
+    """Picked by a noisy score, but drawn from what the score tells of the ability: only abilities return, here by .1."""
+    truth = rng.normal(size=20_000)
+    noisy = truth + 0.6 * rng.normal(size=20_000)
+    reliable = 1 / 1.36
+    mean, spread = reliable * noisy, np.sqrt(1 - reliable)
+    pre = mean[:, None] + spread * rng.normal(size=(20_000, 5))
+    drawn = lay(noisy, noisy, npsn=rng.integers(0, 2000, 20_000))
+    drawn = replace(drawn, pre=pre, post=0.9 * pre + 0.3 * rng.normal(size=pre.shape), unit="scale")
+    picked = noisy > np.quantile(noisy, 0.9)
+    found = expect_towards_mean(drawn, picked)
+    assert found.estimate == pytest.approx(-0.1 * (pre[picked].mean() - pre.mean()), abs=0.01)
+    assert (drawn.gain[picked].mean() - drawn.gain.mean()) == pytest.approx(found.estimate, abs=0.02)
+    few = expect_towards_mean(
+        drawn.take(np.r_[np.flatnonzero(picked), np.flatnonzero(~picked)[:20]]), np.arange(2020) < 2000
+    )
+    assert isinstance(few, Withheld)
+
+
 # ---------------------------------------------------------------- few participants, dose, rubric
 
 

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bgtk_lib.change.drawn import Drawn
+from bgtk_lib.change.clusters import Contrast, code_clusters, fit_cr2
+from bgtk_lib.change.describe import FEWEST_DF
+from bgtk_lib.change.drawn import Drawn, combine
 from bgtk_lib.findings import Withheld
-from bgtk_lib.programme.covariates import standardise_pretest
-from bgtk_lib.programme.effects import contrast_first
 from bgtk_lib.words import say
 
 FEWEST_OTHERS = 30  # those not picked, whose line from first to second score is used
@@ -55,11 +55,12 @@ def expect_towards_mean(
     Parameters
     ----------
     drawn : Drawn
-        Everyone who sat both measurements; `frame` has points_pre and npsn.
+        Everyone who sat both measurements; `frame` has npsn. Plausible values may not know of the group at the first wave
+        (`draw_plausible_values`, `chosen`).
     picked : array of n, bool
         The group.
     reliability : float, optional
-        Of the first form; stands in for r where fewer than 30 were not picked. It leaves out that persons change, so the true
+        Of the first form; stands in for r of points where fewer than 30 were not picked. It leaves out that persons change, so the true
         regression is larger.
     confidence : float
         Of the interval, between 0 and 1.
@@ -72,10 +73,11 @@ def expect_towards_mean(
 
     Notes
     -----
-    With points of one form it is (1 − r)(M − m): M and m the mean first scores of everyone and of the group, r the slope of
-    second on first score among those not picked. Picking by the first score cuts its range but leaves that slope as it is; a
-    correlation would shrink. On a linked scale the group's place on the scale and its observed score part ways, and it is
-    b(x̄ − X̄) − (m − M) with b the slope on the observed score x. Beside it stands whatever everyone changed.
+    (1 − r)(M − m): M and m the mean first scores of everyone and of the group, r the slope of second on first score among those
+    not picked. Picking by the first score cuts its range but leaves that slope as it is; a correlation would shrink. Points
+    of a form hold the luck by which some were picked, and r tells how much of it goes. Plausible values hold none: theirs is
+    the slope of true on true ability, in each draw, and what returns is what abilities themselves do. Beside it stands
+    whatever everyone changed.
 
     References
     ----------
@@ -98,28 +100,25 @@ def expect_towards_mean(
     n_others = int((~group).sum())
     if not group.any() or n_others == 0:
         return Withheld(say("programme.no_mean"))
-    x = standardise_pretest(drawn.frame)
-    ahead = float(x[group].mean() - x.mean())
     distance = float(drawn.pre[group].mean() - drawn.pre.mean())
     sd = float(drawn.pre.std(axis=0, ddof=1).mean())
-    if n_others >= FEWEST_OTHERS and np.ptp(x[~group]) > 0:
-        others = drawn.take(~group)
-        X = np.column_stack([x[~group], np.ones(n_others)])
-        slope = contrast_first(others, others.post, X, weights=np.ones(n_others), confidence=confidence)
+    others = drawn.take(~group)
+    if n_others >= FEWEST_OTHERS and (np.ptp(others.pre, axis=0) > 0).all():
+        slope = _find_slope(others, confidence=confidence)
         if isinstance(slope, Withheld):
             return slope
-        ends = sorted((slope.low * ahead - distance, slope.high * ahead - distance))
+        low, high = sorted(((slope.low - 1) * distance, (slope.high - 1) * distance))
         return TowardsMean(
-            estimate=slope.estimate * ahead - distance,
-            low=ends[0],
-            high=ends[1],
+            estimate=(slope.estimate - 1) * distance,
+            low=low,
+            high=high,
             sd=sd,
-            remains=slope.estimate * ahead / distance if distance else 1.0,
+            remains=slope.estimate,
             source="retest",
             n_group=int(group.sum()),
             n_others=n_others,
         )
-    if reliability is None:
+    if reliability is None or drawn.n_draws > 1:
         return Withheld(say("programme.no_retest", n=FEWEST_OTHERS))
     return TowardsMean(
         estimate=-(1 - reliability) * distance,
@@ -131,3 +130,22 @@ def expect_towards_mean(
         n_group=int(group.sum()),
         n_others=n_others,
     )
+
+
+def _find_slope(drawn: Drawn, *, confidence: float) -> Contrast | Withheld:
+    """Return the slope of second on first score over all draws, CR2 by school."""
+    clusters = code_clusters(drawn.frame["npsn"], drawn.n)
+    if clusters.max() == 0:
+        return Withheld(say("withheld.few_clusters"))
+    found = []
+    for pre, post in zip(drawn.pre.T, drawn.post.T, strict=True):
+        X = np.column_stack([(pre - pre.mean()) / np.ptp(pre), np.ones(drawn.n)])
+        one = fit_cr2(post / np.ptp(pre), X, clusters).contrast([1.0, 0.0], confidence=confidence)
+        if isinstance(one, Withheld):
+            return one
+        found.append(one)
+    df = float(np.mean([one.df for one in found]))
+    if df < FEWEST_DF:
+        return Withheld(say("withheld.few_clusters"))
+    estimates, variances = [one.estimate for one in found], [one.se**2 for one in found]
+    return combine(drawn, estimates, variances, df=df, linked=0, confidence=confidence)
