@@ -295,6 +295,16 @@ def test_hours_and_days_are_added_up():
     assert (groups.days_after, groups.roster_says) == (5.0, frozenset({"waitlist"}))
 
 
+def test_a_course_without_hours_leaves_the_sum_unknown():
+    """A part of the hours is no dose: who sat two courses, one of them not counted, had more than the other one's."""
+    training = TRAINING.assign(hours=10.0, end=date(2026, 4, 13), assignment="waitlist")
+    more = pd.concat([training, training.head(1).assign(start=date(2026, 2, 1), hours=None)])
+    groups, *_ = sort_out("matched", training=more)
+    hours = groups.members.set_index("pid")["hours"]
+    assert np.isnan(hours["a"])
+    assert hours["c"] == 10
+
+
 @pytest.mark.parametrize("comparison", get_args(Comparison))
 @pytest.mark.parametrize("n", [0, 1, 10])
 def test_nobody_on_the_roster_or_in_the_pairs_is_no_error(comparison, n):

@@ -136,7 +136,7 @@ def form_groups(
         _mark(reason, shared if declared.spillover == "same_school_excluded" else shared & False, "same_school")
         _mark(reason, _find_lone_districts(people["district"], treated, used=reason.isna()), "district_alone")
 
-    doses = joined.groupby("pid")[["hours", "sessions"]].sum(min_count=1)
+    doses = joined.groupby("pid")[["hours", "sessions"]].sum(skipna=False)
     rows = pd.DataFrame({"pid": pid, "treated": treated, "took": took, "lot": lot}).merge(
         doses, left_on="pid", right_index=True, how="left", validate="one_to_one"
     )
