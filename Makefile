@@ -42,11 +42,14 @@ check: env ## form, types, the rooms' order, the notebooks
 	@$(PY) -m mypy
 	@$(PY) -m pytest -q tests/test_house.py
 
-coverage: env ## bias and interval coverage against the planted truth; goes on where it was stopped
+coverage: env ## do the intervals hold the planted truth: points, the scale, programmes (hours; goes on where it was stopped)
 	@$(PY) bench/coverage.py
+	@$(PY) bench/headline.py
+	@$(PY) bench/programme.py
 
-bench: env ## response models beside peers in one run; PEERS=PYTHON names one that has mirt and girth, R=--r adds OpenMx
+bench: env ## ours beside peers in one run; PEERS=PYTHON names one that has them (mirt, girth; pyfixest, wildboottest), R=--r adds R
 	@$(PY) bench/irt.py $(if $(PEERS),--peers $(PEERS)) $(R)
+	@$(PY) bench/change.py $(if $(PEERS),--peers $(PEERS)) $(R)
 
 recovery: env ## bias and coverage of response models, drift and plausible values; goes on where it was stopped
 	@$(PY) bench/recovery_irt.py --replications 1000
