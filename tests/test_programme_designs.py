@@ -20,6 +20,7 @@ from bgtk_lib.programme.design import Assignment, Comparison, Declared, Facts, W
 from bgtk_lib.programme.effects import estimate_ancova
 from bgtk_lib.programme.gates import judge_programme
 from bgtk_lib.programme.groups import form_groups
+from bgtk_lib.programme.lost import assess_lost, list_lost, lower_evidence
 from bgtk_lib.programme.rubric import assess_rubric
 from bgtk_lib.words import sentences
 
@@ -393,6 +394,59 @@ def test_a_lottery_is_compared_as_drawn(rng):
     assert figures["programme.effect"].low < 0.35 < figures["programme.effect"].high
     assert figures["programme.cace"].low < 0.5 < figures["programme.cace"].high
     assert figures["programme.taken_up"].value == pytest.approx(70, abs=6)
+
+
+def lose(pairs, training, *, gone, declared, applicants=None, method="did"):
+    """Return what is told of those lost when some of the pairs have no second score."""
+    stayed, left = pairs[~gone].reset_index(drop=True), pairs[gone].reset_index(drop=True)
+    groups, everyone = (
+        form_groups(people, training, applicants, declared=declared, between=BETWEEN) for people in (stayed, pairs)
+    )
+    return assess_lost(lay_draws(stayed, pd.DataFrame()), groups, everyone, left, method=method)
+
+
+def test_who_was_lost_of_either_group_is_counted_and_bounded(rng):
+    pairs, training = make_province(rng, n=1000, schools=120, treated=np.arange(1000) < 400)
+    gone = np.isin(np.arange(1000), [*range(40), *range(400, 520)])  # 40 of 400, 120 of 600
+    found = lose(pairs, training, gone=gone, declared=declare())
+    assert found.attrition.overall == pytest.approx(0.16)
+    assert found.attrition.differential == pytest.approx(0.1 - 0.2)
+    assert (found.n, found.fewest, found.bounds.trimmed) == (360, 40, "treated")
+    assert found.bounds.n_trimmed == 40  # 360 less 400 · 480/600
+    plain = pairs[~gone].assign(gain=lambda rows: rows["score_post"] - rows["score_pre"])
+    mine = plain["pid"].isin(training["pid"])
+    gap = plain.loc[mine, "gain"].mean() - plain.loc[~mine, "gain"].mean()
+    assert found.bounds.low < found.bounds.lower.estimate < gap < found.bounds.upper.estimate < found.bounds.high
+    shown = {figure.name: figure for figure in list_lost(found)}
+    assert (shown["attrition.overall"].value, shown["attrition.overall"].n) == (pytest.approx(16), 40)
+    assert shown["bounds.lower"].low == shown["bounds.upper"].low == found.bounds.low
+    adjusted = lose(pairs, training, gone=gone, declared=declare(), method="ancova")
+    assert isinstance(adjusted.bounds, Withheld)
+    assert adjusted.attrition == found.attrition
+
+
+def test_nobody_lost_moves_no_bound(rng):
+    pairs, training = make_province(rng, n=400, treated=np.arange(400) < 200)
+    found = lose(pairs, training, gone=np.zeros(400, dtype=bool), declared=declare())
+    assert (found.attrition.overall, found.bounds.n_trimmed) == (0, 0)
+    assert found.bounds.lower.estimate == pytest.approx(found.bounds.upper.estimate)
+
+
+@pytest.mark.parametrize(("n_gone", "evidence"), [(0, 4), (10, 4), (120, 3)])
+def test_a_lottery_that_lost_too_many_is_none(rng, n_gone, evidence):
+    """120 of 200 drawn and nobody else: the What Works Clearinghouse reads what is left as a comparison."""
+    pairs, _ = make_province(rng, n=400, treated=np.zeros(400, dtype=bool))
+    lot = np.arange(400) < 200
+    applicants = pd.DataFrame({"pid": pairs["pid"], "programme": "PM", "drawn": lot, "stratum": "A"})
+    training = enrol(*[(pid, "PM", INSIDE, "participant") for pid in pairs["pid"][lot]])
+    declared = declare("lottery", "lottery")
+    gone = np.arange(400) < n_gone
+    found = lose(pairs, training, gone=gone, declared=declared, applicants=applicants, method="lottery")
+    design = choose_design(declared, FACTS)
+    assert design.evidence == 4
+    assert lower_evidence(design, found).evidence == evidence
+    weaker = replace(design, evidence=2)
+    assert lower_evidence(weaker, found) == weaker
 
 
 def test_selected_without_a_comparison_is_described_beside_its_regression(rng):

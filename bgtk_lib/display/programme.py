@@ -18,6 +18,7 @@ from bgtk_lib.display.table import Column, draw_table, write_value
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Figure, Withheld
 from bgtk_lib.programme.design import Design
+from bgtk_lib.programme.lost import Lost
 from bgtk_lib.schema import code_list
 from bgtk_lib.words import join, plain, say
 
@@ -221,6 +222,27 @@ def draw_entry(
     columns = [Column("name", say("column.what")), Column("value", say("programme.entry.persons"))]
     table = draw_table(rows, columns=columns, caption=say("programme.entry.caption"), language=context.language)
     return [draw_prose([join(told, " ")], language=context.language), table]
+
+
+def draw_lost(released: Released, context: Context, *, lost: Lost | None) -> Sequence[Shown]:
+    """Say how many of either group did not come back and what bias that may bring, and how far it could move the difference.
+
+    Parameters
+    ----------
+    released : Released
+        As `list_lost` gives them.
+    context : Context
+        Of the report.
+    lost : Lost or None
+        Whose sentences; None: no groups are compared, nothing is drawn.
+    """
+    if lost is None:
+        return []
+    overall, lower = (find_figure(released, name) for name in ("attrition.overall", "bounds.lower"))
+    told = [] if overall is None or isinstance(lost.attrition, Withheld) else [lost.attrition.text]
+    told += [] if lower is None or isinstance(lost.bounds, Withheld) else [lost.bounds.assumes]
+    prose = [draw_prose([join(told, " ")], language=context.language)] if told else []
+    return [*prose, draw_numbers(released, context, caption=say("lost.caption"))]
 
 
 def draw_participation(released: Released, context: Context) -> Sequence[Shown]:

@@ -22,6 +22,7 @@ from bgtk_lib.programme.design import Declared, Design
 from bgtk_lib.programme.dose import Dose, estimate_dose
 from bgtk_lib.programme.gates import judge_programme
 from bgtk_lib.programme.groups import Groups, form_groups
+from bgtk_lib.programme.lost import COMPARING, Lost, assess_lost, lower_evidence
 from bgtk_lib.programme.rubric import RubricChange, assess_rubric
 from bgtk_lib.schema import read_reference
 from bgtk_lib.stages.persons import span_waves
@@ -45,6 +46,8 @@ class Enrolled:
         As `stages.participation` lays them; the last two of this programme. In training nobody whom another phase tested.
     people : DataFrame
         The pairs with ptk_kind, age (years, at the first measurement) and subject.
+    left : DataFrame
+        Those of the first measurement only, described likewise.
     between : pair of Timestamp
         Last day of the first measurement, first day of the second.
     n_waves : int
@@ -61,6 +64,7 @@ class Enrolled:
     applicants: pd.DataFrame
     rubric: pd.DataFrame
     people: pd.DataFrame
+    left: pd.DataFrame
     between: tuple[pd.Timestamp, pd.Timestamp]
     n_waves: int
     stopped: frozenset[str]
@@ -130,20 +134,40 @@ class Enrolled:
         return "scale" if self.rows.on_scale and not self.in_points else "points"
 
     @cached_property
-    def found(self) -> Programme:
-        """What is found; the evidence is 1 where a gate leaves the comparison out."""
-        drawn = self.points if self.in_points else lay_draws(self.people, self.rows.draws)
-        confidence = self.rows.how["confidence"]
-        found = assess_programme(
-            drawn,
+    def drawn(self) -> Drawn:
+        """The pairs' scores: plausible values, or points of the form."""
+        return self.points if self.in_points else lay_draws(self.people, self.rows.draws)
+
+    @cached_property
+    def _assessed(self) -> Programme:
+        return assess_programme(
+            self.drawn,
             self.groups,
             self.declared,
             rng=self.rng,
-            confidence=confidence,
+            confidence=self.rows.how["confidence"],
             reliability=self._reliability,
         )
+
+    @cached_property
+    def lost(self) -> Lost | None:
+        """Who of either group did not come back; None where no groups are compared."""
+        design = self._assessed.design
+        if not isinstance(design, Design) or design.method not in COMPARING or self._assessed.standardised:
+            return None
+        first = pd.concat([self.people, self.left], ignore_index=True)
+        everyone = form_groups(first, self.training, self.applicants, declared=self._declared, between=self.between)
+        confidence = self.rows.how["confidence"]
+        return assess_lost(self.drawn, self.groups, everyone, self.left, method=design.method, confidence=confidence)
+
+    @cached_property
+    def found(self) -> Programme:
+        """What is found; the evidence is 1 where a gate leaves the comparison out, and no lottery's where too many were lost."""
+        found, confidence = self._assessed, self.rows.how["confidence"]
         if self.rows.on_scale and self.same_form:
             found = replace(found, dose=self._find_dose(confidence))
+        if self.lost is not None and isinstance(found.design, Design):
+            found = replace(found, design=lower_evidence(found.design, self.lost))
         stops = self.stopped - ({*OF_CHANGE} if found.standardised else set())
         if stops and isinstance(found.design, Design):
             reasons = (*found.design.reasons, say("programme.stopped"))
@@ -210,7 +234,8 @@ def enrol(report: Report) -> Enrolled:
     asked, rows = report.parameters, report.paired()
     if not isinstance(asked, Asked):
         raise TypeError(type(asked).__name__)
-    days, scores = span_waves(report.workspace), report.read("scores")
+    days, scores, staff = span_waves(report.workspace), report.read("scores"), report.read("staff")
+    year = days["last"].dt.year
     phase = days["phase"].eq(days["phase"].to_dict()[asked.wave_pre])
     return Enrolled(
         asked=asked,
@@ -218,7 +243,8 @@ def enrol(report: Report) -> Enrolled:
         training=_leave_out(report.read("training"), scores, waves=phase.index[phase]),
         applicants=report.read("applicants"),
         rubric=report.read("rubric"),
-        people=_describe_people(rows.pairs, report.read("staff"), scores, year=days["last"].dt.year),
+        people=_describe_people(rows.pairs, staff, scores, year=year),
+        left=_describe_people(rows.leavers, staff, scores, year=year),
         between=(days["last"].to_dict()[asked.wave_pre], days["first"].to_dict()[asked.wave_post]),
         n_waves=int(phase.sum()),
         stopped=frozenset(g.code for g in report.gates if g.code in CLAIMING and g.state == "STOP" and g.closed),

@@ -13,6 +13,7 @@ from bgtk_lib.engine.report import Report
 from bgtk_lib.findings import Figure, Withheld
 from bgtk_lib.programme.describe import list_groups, list_programme, list_rubric
 from bgtk_lib.programme.effects import Effect
+from bgtk_lib.programme.lost import list_lost
 from bgtk_lib.words import say
 
 TAKING_UP = ("programme.taken_up", "programme.cace")  # with the effect, either tells how many of those drawn came
@@ -48,6 +49,11 @@ def list_entry(enrolled: Enrolled) -> list[Figure]:
     told = sorted(list_groups(groups), key=lambda one: one.name != "roster.n")
     counted = [replace(one, value=HIDDEN) if few and one.name.startswith("roster.") else one for one in told]
     return [*counted, *_list_amounts(enrolled)]
+
+
+def list_left(enrolled: Enrolled) -> list[Figure]:
+    """Return who of either group did not come back, and how far that could move the difference; none without a comparison."""
+    return [] if enrolled.lost is None else list_lost(enrolled.lost, unit="points" if enrolled.unit != "sd" else "sd")
 
 
 def list_marks(enrolled: Enrolled) -> list[Figure]:

@@ -28,7 +28,10 @@ NO_NUMBERS = {"reference_date", "dapodik_max_age_days", "item_profile", "cluster
 CLAIMING = ("change", "programme")  # reports whose figures claim something; the others describe
 # Figures that count or describe. One that is not named here claims something, and is exploratory unless planned.
 DESCRIBING = (
-    *(f"{root}.*" for root in ("balance", "clusters", "item", "joiners", "leavers", "link", "pairs", "power")),
+    *(
+        f"{root}.*"
+        for root in ("attrition", "balance", "clusters", "item", "joiners", "leavers", "link", "pairs", "power")
+    ),
     *(f"{root}.*" for root in ("reliability", "retest", "scale", "stayers")),
     *("*.n", "*_n", "*.pre", "*.post", "*_pre", "*_post", "*.districts", "*.margin", "change.mde*", "rubric.icc"),
     *("roster.*", "participation.*", "comparison.*", "*.elsewhere"),
