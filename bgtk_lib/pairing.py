@@ -11,6 +11,7 @@ from bgtk_lib.findings import Withheld
 from bgtk_lib.words import say
 
 PERSON_COLUMNS = ["district", "npsn", "jenjang", "sex", "status", "device"]
+EFFORT = "effort"
 TOLD = "sex_told"  # as the export of that wave itself says it
 
 
@@ -24,7 +25,8 @@ class Linked:
         pid, assessment, wave_pre, wave_post, form_pre, form_post, score_pre, score_post (points of the form; where `unit`
         is ``scale``, points of the reporting scale), points_pre, points_max, points_post, points_max_post (of either
         form, in any case), sex_pre and sex_post (as each wave's export has it), linking_error (in `unit`), slope_error,
-        n_anchors and n_link (persons) of the link, days between the sittings, and district, npsn, jenjang, sex, status, device at the first.
+        n_anchors and n_link (persons) of the link, days between the sittings, effort_pre and effort_post (share of answers
+        that were not too fast, null where no times are known), and district, npsn, jenjang, sex, status, device at the first.
     unpaired : DataFrame
         pid, assessment, wave_pre, wave_post, reason (``only_pre`` or ``only_post``), score, district, npsn, jenjang, sex, status, device.
     """
@@ -45,8 +47,8 @@ def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_pos
     Parameters
     ----------
     scores : DataFrame
-        pid, wave, assessment, form_id, points, points_max, start, district, npsn, jenjang, sex, status, device (what is not
-        known of anybody may be absent); one row a person and wave.
+        pid, wave, assessment, form_id, points, points_max, start, effort, district, npsn, jenjang, sex, status, device (what
+        is not known of anybody may be absent); one row a person and wave.
     assessment, wave_pre, wave_post : str
         What is linked, before and after.
 
@@ -56,7 +58,9 @@ def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_pos
         If a person has two scores at a wave: the attempt rule must have chosen one.
     """
     here = scores[scores["assessment"] == assessment]
-    here = here.reindex(columns=[*here.columns, *(name for name in (*PERSON_COLUMNS, TOLD) if name not in here)])
+    here = here.reindex(
+        columns=[*here.columns, *(name for name in (*PERSON_COLUMNS, TOLD, EFFORT) if name not in here)]
+    )
     sides = {}
     for side, wave in (("pre", wave_pre), ("post", wave_post)):
         one = here[here["wave"] == wave]
@@ -86,6 +90,8 @@ def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_pos
             "n_anchors": 0,
             "n_link": 0,
             "days": (second["start"].dt.normalize() - first["start"].dt.normalize()).dt.days.to_numpy(),
+            "effort_pre": first[EFFORT].to_numpy(dtype=float, na_value=float("nan")),
+            "effort_post": second[EFFORT].to_numpy(dtype=float, na_value=float("nan")),
         }
     ).assign(**{name: first[name].to_numpy() for name in PERSON_COLUMNS})
     alone = []

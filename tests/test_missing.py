@@ -20,7 +20,7 @@ from bgtk_lib.change.absent.weighting import fit_staying, group_levels, span, we
 from bgtk_lib.change.drawn import combine, lay_draws
 from bgtk_lib.change.estimate import estimate_change
 from bgtk_lib.change.gates import judge_pairs_possible, judge_retention
-from bgtk_lib.change.sensitivity import Ways, list_form_points, list_sensitivity, list_tipping
+from bgtk_lib.change.sensitivity import Ways, _leave_out_rapid, list_form_points, list_sensitivity, list_tipping
 from bgtk_lib.errors import LinkageError, ParameterError
 from bgtk_lib.findings import Withheld
 from bgtk_lib.pairing import Linked
@@ -609,6 +609,29 @@ def strip(rng):
         without_rapid=estimate_change(stayers.iloc[12:], cluster="school"),
     )
     return change, ways, len(stayers) + len(leavers)
+
+
+def test_without_those_who_hurried_the_difference_is_that_of_own_scores(rng):
+    """Plausible values know nothing of effort: of the two points by which those who hurried differ they show only some."""
+    n = 600
+    effort = np.where(np.arange(n) % 6 == 0, 0.5, 1.0)
+    own = rng.normal(10, 1, n) - 2.0 * (effort < 0.9)
+    pairs = pd.DataFrame({"pid": [f"p{i}" for i in range(n)], "district": "A", "npsn": [f"s{i % 60}" for i in range(n)]})
+    pairs = pairs.assign(score_pre=0.0, score_post=own, unit="points", effort_pre=1.0, effort_post=effort)
+    how = {"cluster": "school", "confidence": 0.95}
+    alone = _leave_out_rapid(pairs, NO_DRAWS, **how)
+    assert alone == estimate_change(pairs[effort >= 0.9], NO_DRAWS, **how)  # of points nothing is lost
+    shrunk = own.mean() + 0.8 * (own - own.mean())
+    blind = pairs.assign(score_post=shrunk, own_pre=0.0, own_post=own)
+    told = _leave_out_rapid(blind, NO_DRAWS, **how)
+    shift = own[effort >= 0.9].mean() - own.mean()
+    assert told.mean == pytest.approx(shrunk.mean() + shift)
+    assert told.high - told.low == pytest.approx(2 * (told.high - told.mean))
+    assert told.n_pairs == 500
+    assert _leave_out_rapid(pairs.assign(effort_pre=None, effort_post=None), NO_DRAWS, **how) is None
+    assert _leave_out_rapid(pairs.drop(columns=["effort_pre", "effort_post"]), NO_DRAWS, **how) is None
+    unknown = _leave_out_rapid(pairs.assign(effort_post=np.where(effort < 0.9, np.nan, 1.0)), NO_DRAWS, **how)
+    assert unknown.n_pairs == n  # of whom no times are known, nothing is held against
 
 
 ON_LEAVERS = ["sensitivity.ipw", "sensitivity.mi", "sensitivity.leavers_regressed"]

@@ -16,11 +16,12 @@ from bgtk_lib.change.multilevel.districts import Multilevel, fit_multilevel, tab
 from bgtk_lib.errors import StageError
 from bgtk_lib.findings import Gate, Withheld
 from bgtk_lib.instrument.irt.record import fingerprint_calibration, read_calibration
+from bgtk_lib.instrument.sitting import review_times
 from bgtk_lib.linking.compare import compare_forms, judge_link, judge_reuse, read_decisions
 from bgtk_lib.linking.gates import cross_forms, judge_pooling
 from bgtk_lib.linking.link import Link
 from bgtk_lib.linking.record import read_link, write_link
-from bgtk_lib.pairing import PERSON_COLUMNS, TOLD, Linked, pair_waves
+from bgtk_lib.pairing import EFFORT, PERSON_COLUMNS, TOLD, Linked, pair_waves
 from bgtk_lib.quality import write_gate
 from bgtk_lib.schema import conform
 from bgtk_lib.scoring.points import NO_SCORES, NONE_LOST, Scored, score_form, score_totals
@@ -55,8 +56,8 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
     session = conform(pd.DataFrame(), "session") if session is None else session
     sittings = describe_sittings(workspace, session)
     tell(say("progress.scoring", n=len(session)))
-    scored, gates = _score_all(workspace, session)
-    tables = _collect(sittings, scored)
+    scored, effort, gates = _score_all(workspace, session)
+    tables = _collect(sittings, scored, effort)
     links: dict[str, Link] = {}
     scales: dict[str, Scale] = {}
     stacked: dict[str, list[pd.DataFrame]] = {}
@@ -103,18 +104,25 @@ def _model_districts(linked: Linked, tables: Mapping[str, pd.DataFrame]) -> Mult
     return fit_multilevel(drawn, conditioned=set(kept) if on_scale else None)
 
 
-def _score_all(workspace: Workspace, session: pd.DataFrame) -> tuple[dict[tuple[str, str], Scored], list[Gate]]:
-    """Return the scores of every form at every wave, and D12 where items cannot be reviewed; those that the panel dropped count nowhere."""
+def _score_all(
+    workspace: Workspace, session: pd.DataFrame
+) -> tuple[dict[tuple[str, str], Scored], pd.DataFrame, list[Gate]]:
+    """Return the scores of every form at every wave, everybody's effort, and D12 where items cannot be reviewed.
+
+    Items that the panel dropped count nowhere.
+    """
     totals, key = workspace.read_accepted("total"), workspace.read_accepted("key")
     decisions = read_item_decisions(workspace)
     dropped = decisions[decisions["decision"] == "drop"]
     found: dict[tuple[str, str], Scored] = {}
-    gates = []
+    efforts, gates = [pd.DataFrame({"session_id": pd.Series(dtype="str"), "rte": pd.Series(dtype=float)})], []
     for wave, form, answers in workspace.read_answers():
         out = dropped.loc[dropped["form"] == form, "item_id"]
         kept = answers[~answers["item_id"].astype("str").isin(out)] if len(out) else answers
         if len(kept):
             found[form, wave] = score_form(kept, key=key, form=workspace.declared.forms[form], form_id=form)
+            times = review_times(kept)
+            efforts += [] if isinstance(times, Withheld) else [times.persons[["session_id", "rte"]]]
     if totals is not None:
         for name, rows in session.groupby(["form_id", "wave"]):
             form, wave = (str(code) for code in name)
@@ -125,10 +133,12 @@ def _score_all(workspace: Workspace, session: pd.DataFrame) -> tuple[dict[tuple[
         if one.unreviewed:
             scope = {"wave": wave, "assessment": workspace.declared.forms[form].assessment, "form": form}
             gates.append(Gate(code="D12", state="UNKNOWN", scope=scope, message=one.unreviewed.reason))
-    return found, gates
+    return found, pd.concat(efforts, ignore_index=True).rename(columns={"rte": EFFORT}), gates
 
 
-def _collect(sittings: pd.DataFrame, scored: dict[tuple[str, str], Scored]) -> dict[str, pd.DataFrame]:
+def _collect(
+    sittings: pd.DataFrame, scored: dict[tuple[str, str], Scored], effort: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
     """Return the scores of all forms together; every accepted session is scored or unscorable."""
     person = sittings[["session_id", "pid", "wave", "start", "assessment", *PERSON_COLUMNS, TOLD]]
     scores = pd.concat([one.scores for one in scored.values()] or [NO_SCORES], ignore_index=True)
@@ -136,6 +146,9 @@ def _collect(sittings: pd.DataFrame, scored: dict[tuple[str, str], Scored]) -> d
     silent_ones = person.loc[~person["session_id"].isin([*scores["session_id"], *lost["session_id"]]), "session_id"]
     unscorable = pd.concat([lost, pd.DataFrame({"session_id": silent_ones, "reason": "no_answers"})], ignore_index=True)
     joined = person.merge(scores, on="session_id", validate="one_to_one")
+    joined = joined.merge(
+        effort.astype({"session_id": joined["session_id"].dtype}), on="session_id", how="left", validate="one_to_one"
+    )
     if len(joined) + len(unscorable) != len(sittings):
         raise StageError(
             say("stage.rows_lost", stage="score", wanted=len(sittings), found=len(joined) + len(unscorable))
