@@ -616,7 +616,9 @@ def test_without_those_who_hurried_the_difference_is_that_of_own_scores(rng):
     n = 600
     effort = np.where(np.arange(n) % 6 == 0, 0.5, 1.0)
     own = rng.normal(10, 1, n) - 2.0 * (effort < 0.9)
-    pairs = pd.DataFrame({"pid": [f"p{i}" for i in range(n)], "district": "A", "npsn": [f"s{i % 60}" for i in range(n)]})
+    pairs = pd.DataFrame(
+        {"pid": [f"p{i}" for i in range(n)], "district": "A", "npsn": [f"s{i % 60}" for i in range(n)]}
+    )
     pairs = pairs.assign(score_pre=0.0, score_post=own, unit="points", effort_pre=1.0, effort_post=effort)
     how = {"cluster": "school", "confidence": 0.95}
     alone = _leave_out_rapid(pairs, NO_DRAWS, **how)

@@ -1,6 +1,7 @@
 """Wrong requests: refused with exit code 2 and the nearest right one, before a kernel starts and with nothing written."""
 
 import json
+from dataclasses import replace
 
 import papermill
 import pytest
@@ -13,6 +14,7 @@ from bgtk_lib.engine.wishes import list_wishes, wish_for
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.synthetic import Design, write_demo
 from bgtk_lib.workspace import open_workspace
+from bgtk_lib.workspace.declaration import ReportPlan
 
 CHANGE = {"assessment": "PED", "wave_pre": "p1-pre", "wave_post": "p1-post"}
 COVERAGE = {"wave": "p1-pre"}
@@ -412,3 +414,18 @@ def test_every_value_the_listing_allows_is_accepted(unread, capsys):
 
 def test_the_workspace_of_a_demonstration_asks_for_possible_reports(unread):
     assert len(list_wishes(unread)) >= 4
+
+
+def test_two_reports_that_would_replace_each_other_are_refused(unread):
+    """They differ in what their folder does not name; the same one twice, or in an edition of its own, is none of that."""
+    asked = {"report": "change", "parameters": {"assessment": "PED", "wave_pre": "p1-pre", "wave_post": "p1-post"}}
+    tighter = {**asked, "parameters": {**asked["parameters"], "confidence": "0.99", "min_cell": 20}}
+    apart = {**tighter, "parameters": {**tighter["parameters"], "edition_id": "ketat"}}
+
+    def wish(*reports):
+        declared = unread.declared.model_copy(update={"reports": [ReportPlan(**one) for one in reports]})
+        return list_wishes(replace(unread, declared=declared))
+
+    assert len(wish(asked, asked, apart)) == 3
+    with pytest.raises(ParameterError, match=r"confidence, min_cell.*ped_p1-pre_p1-post_id"):
+        wish(asked, tighter)

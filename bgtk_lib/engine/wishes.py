@@ -38,8 +38,13 @@ def list_wishes(workspace: Workspace, *, edition: str | None = None, language: s
     """Return every report that `workspace.yaml` asks for, grids multiplied out.
 
     A grid's `waves`, a list of pairs, fills `wave_pre` and `wave_post`; its `sittings`, a list of pairs, `form` and `wave`.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is impossible, or two reports that differ would lie in one folder.
     """
-    wishes = []
+    wishes: list[Wish] = []
     for entry in workspace.declared.reports:
         report = find_report(entry.report)
         for values in itertools.product(*entry.grid.values()):
@@ -51,7 +56,19 @@ def list_wishes(workspace: Workspace, *, edition: str | None = None, language: s
                         raise ParameterError(say(f"grid.{name}", report=report.name))
                     chosen |= dict(zip(both, pair, strict=True))
             wishes.append(wish_for(workspace, report.name, chosen, edition=edition, language=language))
+    _refuse_same_folders(workspace, wishes)
     return wishes
+
+
+def _refuse_same_folders(workspace: Workspace, wishes: list[Wish]) -> None:
+    """Refuse two different reports of one folder: the later one would silently take the place of the other."""
+    known: dict[Path, Wish] = {}
+    for wish in wishes:
+        before = known.setdefault(report_folder(workspace, wish), wish)
+        if before.parameters != wish.parameters:
+            told, other = wish.parameters.model_dump(), before.parameters.model_dump()
+            names = ", ".join(sorted(name for name in told if told[name] != other[name]))
+            raise ParameterError(say("grid.same_folder", report=wish.report.name, slug=wish.slug, names=names))
 
 
 def wish_for(
