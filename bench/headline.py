@@ -225,8 +225,8 @@ def measure_others(
     results: list[tuple[str, Any, float]] = [
         ("sensitivity.ipw", ways.ipw, truth["mean"]),
         ("sensitivity.mi", ways.mi, truth["mean"]),
-        ("sensitivity.district_clusters", ways.district_clusters, truth["mean"]),
-        ("sensitivity.wild_bootstrap", ways.wild_bootstrap, truth["mean"]),
+        ("sensitivity.district_clusters", ways.district_clusters, truth["mean_of_any"]),
+        ("sensitivity.wild_bootstrap", ways.wild_bootstrap, truth["mean_of_any"]),
     ]
     sizes = estimate_sizes(drawn, **how)
     if not isinstance(sizes, Withheld):
@@ -284,7 +284,14 @@ def find_truths(study: Study) -> dict[str, Any]:
     sd = {side: unit * np.sqrt(whole[f"theta_var_{side}"]) for side in ("pre", "post")}
     r = (sd["pre"] ** 2 + sd["post"] ** 2 - sd_gain**2) / (2 * sd["pre"] * sd["post"])
     mean = unit * whole["theta"]
-    truth: dict[str, Any] = {"mean": mean, "districts": gain.to_dict(), "sd": sd["post"] - sd["pre"]}
+    design = Design(size="secondary", scenario=CELLS[study.cell].scenario)
+    any_districts = 0.0 if design.scenario == "no_change" else unit * design.change_mean  # of which these are a draw
+    truth: dict[str, Any] = {
+        "mean": mean,
+        "mean_of_any": any_districts,
+        "districts": gain.to_dict(),
+        "sd": sd["post"] - sd["pre"],
+    }
     truth |= {f"sd_{side}": one for side, one in sds.items()}
     truth["g_z"] = mean / sd_gain if sd_gain else np.nan
     truth["g_rm"] = truth["g_z"] * np.sqrt(2 * (1 - r))

@@ -17,10 +17,18 @@ from bgtk_lib.change.absent.bounds import bound_by_trimming, find_tipping
 from bgtk_lib.change.absent.imputed import complete_pairs, estimate_completed, impute_second, split_variance
 from bgtk_lib.change.absent.leavers import GROUP_COLUMNS, LeaverGap, adjust_for_leavers, compare_groups_left
 from bgtk_lib.change.absent.weighting import fit_staying, group_levels, span, weigh_stayers
-from bgtk_lib.change.drawn import combine, lay_draws
+from bgtk_lib.change.drawn import Drawn, combine, combine_means, lay_draws
 from bgtk_lib.change.estimate import estimate_change
 from bgtk_lib.change.gates import judge_pairs_possible, judge_retention
-from bgtk_lib.change.sensitivity import Ways, _leave_out_rapid, list_form_points, list_sensitivity, list_tipping
+from bgtk_lib.change.sensitivity import (
+    Ways,
+    _average_draws,
+    _leave_out_rapid,
+    compute_ways,
+    list_form_points,
+    list_sensitivity,
+    list_tipping,
+)
 from bgtk_lib.errors import LinkageError, ParameterError
 from bgtk_lib.findings import Withheld
 from bgtk_lib.pairing import Linked
@@ -611,6 +619,38 @@ def strip(rng):
     return change, ways, len(stayers) + len(leavers)
 
 
+def test_districts_as_clusters_count_measurement_once(rng):
+    """Ten districts that differ by measurement alone: the error of their mean is that of the districts' own estimates."""
+    n, m = 2000, 20
+    district = np.arange(n) % 10
+    found, held = [], 0
+    for _ in range(200):
+        estimate = rng.normal(0, 2, 10)  # what each district's answers say, around 0; draws scatter as much around it
+        gain = estimate[district][:, None] + rng.normal(0, 2, (10, m))[district] + rng.normal(0, 10, (n, m))
+        frame = pd.DataFrame({"district": pd.Series(district).astype("str"), "npsn": None})
+        free = {"linking_error": 0.0, "link_df": np.inf, "link_n": np.inf}
+        flat = _average_draws(Drawn(frame=frame, pre=np.zeros((n, m)), post=gain, unit="scale", **free))
+        told = combine_means(flat, flat.gain, cluster="district", linked=1, confidence=0.95)
+        found.append((told.estimate, told.se))
+        held += told.low <= 0 <= told.high
+    estimates, errors = np.array(found).T
+    assert errors.mean() == pytest.approx(estimates.std(), rel=0.12)
+    assert 178 <= held <= 199  # 95 %: 99.9 % of runs
+
+
+@pytest.mark.parametrize(("cluster", "shown"), [("school", True), ("district", False), ("none", False)])
+def test_districts_stand_beside_schools_only(rng, cluster, shown):
+    stayers, leavers = let_leave(make_people(rng, schools=40), rng, strength=0)
+    leavers = leavers.assign(score_pre=leavers["points_pre"])
+    how = {"cluster": cluster, "confidence": 0.95, "cluster_reason": plain("by hand") if cluster == "none" else None}
+    ways = compute_ways(stayers, NO_DRAWS, leavers, NO_DRAWS, rng=rng, **how)
+    assert (ways.district_clusters is not None) == shown
+    if shown:
+        alike = estimate_change(stayers, cluster="district")
+        assert ways.district_clusters.estimate == pytest.approx(alike.mean)
+        assert ways.district_clusters.low == pytest.approx(alike.low)
+
+
 def test_without_those_who_hurried_the_difference_is_that_of_own_scores(rng):
     """Plausible values know nothing of effort: of the two points by which those who hurried differ they show only some."""
     n = 600
@@ -663,8 +703,6 @@ def test_what_was_not_computed_is_not_in_the_strip(strip):
     change, ways, n_first = strip
     figures = list_sensitivity(change, Ways(), n_first=n_first, few=False, min_cell=10)
     assert [figure.name for figure in figures] == ["sensitivity.complete", "sensitivity.practice"]
-    same = Ways(district_clusters=change)
-    assert len(list_sensitivity(change, same, n_first=n_first, few=False, min_cell=10)) == 2
     none = Withheld(plain("too few"))
     assert [figure.value for figure in list_sensitivity(none, ways, n_first=9, few=False, min_cell=10)] == [none]
     refused = Ways(ipw=none, wild_bootstrap=none, district_clusters=none, without_rapid=none)

@@ -16,7 +16,7 @@ from bgtk_lib.change.absent.leavers import adjust_for_leavers
 from bgtk_lib.change.absent.weighting import weigh_stayers
 from bgtk_lib.change.clusters import Contrast
 from bgtk_lib.change.describe import COMPARING, correct_practice
-from bgtk_lib.change.drawn import lay_draws
+from bgtk_lib.change.drawn import Drawn, combine_means, lay_draws
 from bgtk_lib.change.estimate import Change, estimate_change
 from bgtk_lib.change.precision.bootstrap import bootstrap_mean
 from bgtk_lib.findings import Figure, Withheld
@@ -41,8 +41,8 @@ class Ways:
         How many times they were.
     leavers_regressed : Contrast or Withheld
         Everyone of the first wave, by the line of second on first scores (`adjust_for_leavers`).
-    district_clusters : Change or Withheld
-        The headline with districts as clusters; left out where they are its clusters already.
+    district_clusters : Contrast or Withheld
+        The headline with districts as clusters; only where schools are its own.
     wild_bootstrap : tuple of estimate, low, high; or Withheld
         The headline with an interval by the wild cluster bootstrap.
     without_rapid : Change or Withheld
@@ -53,7 +53,7 @@ class Ways:
     mi: Change | Withheld | None = None
     mi_draws: int = 0
     leavers_regressed: Contrast | Withheld | None = None
-    district_clusters: Change | Withheld | None = None
+    district_clusters: Contrast | Change | Withheld | None = None
     wild_bootstrap: Told | Withheld | None = None
     without_rapid: Change | Withheld | None = None
 
@@ -81,10 +81,11 @@ def compute_ways(
         As in `estimate_change`: cluster, confidence, cluster_reason.
     """
     plain_how = {name: how[name] for name in ("cluster", "confidence")}
-    wider = {**how, "cluster": "none" if how["cluster"] == "none" else "district"}
     drawn = lay_draws(pairs, draws)
+    alone = how["cluster"] == "none"
+    wider = drawn if alone else _average_draws(drawn)
     completed = complete_pairs(pairs, leavers, draws=draws, imputed=imputed, rng=rng)
-    wild = bootstrap_mean(drawn, cluster=wider["cluster"], confidence=how["confidence"], rng=rng)
+    wild = bootstrap_mean(wider, cluster="none" if alone else "district", confidence=how["confidence"], rng=rng)
     tested: Told | Withheld
     if isinstance(wild, Withheld) or isinstance(wild.interval, Withheld):
         tested = wild if isinstance(wild, Withheld) else wild.interval  # type: ignore[assignment]
@@ -95,10 +96,22 @@ def compute_ways(
         mi=estimate_completed(completed, **how),
         mi_draws=0 if isinstance(completed, Withheld) else completed.n_draws,
         leavers_regressed=adjust_for_leavers(pairs, leavers, **plain_how) if drawn.unit == "points" else None,
-        district_clusters=estimate_change(pairs, draws, **wider),
+        district_clusters=combine_means(wider, wider.gain, cluster="district", linked=1, confidence=how["confidence"])
+        if how["cluster"] == "school"
+        else None,
         wild_bootstrap=tested,
         without_rapid=_leave_out_rapid(pairs, draws, **how),
     )
+
+
+def _average_draws(drawn: Drawn) -> Drawn:
+    """Return each person's mean over the draws, for what is judged by how districts differ.
+
+    A district's mean of draws is its estimate, with all of its error in it, measurement too; each single draw would add
+    that error a second time, and make intervals half to once again too wide (bench/headline.py).
+    """
+    means = {side: getattr(drawn, side).mean(axis=1, keepdims=True) for side in ("pre", "post")}
+    return replace(drawn, **means)
 
 
 def _leave_out_rapid(pairs: pd.DataFrame, draws: pd.DataFrame, **how: Any) -> Change | Withheld | None:
@@ -146,10 +159,10 @@ def list_sensitivity(change: Change | Withheld, ways: Ways, *, n_first: int, few
         (partial(filled, name="sensitivity.mi"), _hide(ways.mi, hidden=few)),
         (partial(everyone, name="sensitivity.leavers_regressed"), _hide(ways.leavers_regressed, hidden=few)),
     ]
-    wider = ways.district_clusters
-    if isinstance(wider, Withheld) or (wider and wider.cluster != change.cluster):
-        lines.append((partial(stayed, name="sensitivity.district_clusters"), wider))
-    lines.append((partial(stayed, name="sensitivity.wild_bootstrap"), ways.wild_bootstrap))
+    lines += [
+        (partial(stayed, name="sensitivity.district_clusters"), ways.district_clusters),
+        (partial(stayed, name="sensitivity.wild_bootstrap"), ways.wild_bootstrap),
+    ]
     rapid = ways.without_rapid
     apart = change.n_pairs - rapid.n_pairs if isinstance(rapid, Change) else 0
     lines.append(

@@ -53,12 +53,15 @@ def estimate_quantiles(
 
     Notes
     -----
-    Each draw: a person's influence on the percentile q of order p is (p − 1[y ≤ q]) / f(q) (Bahadur), f a Gaussian kernel
-    density with Scott's bandwidth; on the standard deviation s it is [(y − ȳ)² − s²] / 2s. Influences of both waves are
-    subtracted person by person and go through `combine_means`, so that clusters, pairing and draws count. The link's shift
-    moves every later percentile, and its slope stretches them from the mean, and every width. A score in whole points stands for half a point on either side, so
-    that percentiles do not jump: 1[y ≤ q] is then the part of that point below q. That p90 − p10 of true scores is
-    narrower by the same root as their standard deviation assumes the same shape.
+    Each draw: a person's influence on the standard deviation s is [(y − ȳ)² − s²] / 2s. On a percentile q of observed scores,
+    of order p, it is (p − 1[y ≤ q]) / f(q) (Bahadur), f a Gaussian kernel density with Scott's bandwidth. Plausible values
+    come from a normal model, of which they know mean and spread: as ȳ + zs, z where their percentile lies, a percentile's
+    influence is (y − ȳ) + z[(y − ȳ)² − s²] / 2s. Bahadur's, which holds for any shape, made intervals of a percentile's
+    change half too wide there (bench/headline.py). Influences of both waves are subtracted person by person and go through
+    `combine_means`, so that clusters, pairing and draws count. The link's shift moves every later percentile, and its slope
+    stretches them from the mean, and every width. A score in whole points stands for half a point on either side, so that
+    percentiles do not jump: 1[y ≤ q] is then the part of that point below q. That p90 − p10 of true scores is narrower by
+    the same root as their standard deviation assumes the same shape.
 
     References
     ----------
@@ -117,6 +120,11 @@ def _influence(scores: Floats, half: float) -> dict[str, Floats]:
         sd, distance = column.std(ddof=1), (column - column.mean()) ** 2
         found.setdefault("sd", []).append(sd + (distance - distance.mean()) / (2 * sd))
     values = {name: np.column_stack(columns) for name, columns in found.items()}
+    if scores.shape[1] > 1:
+        mean, sd = scores.mean(axis=0), values["sd"].mean(axis=0)
+        for name in (f"p{100 * order:.0f}" for order in QUANTILES):
+            z = (values[name].mean() - mean.mean()) / sd.mean()
+            values[name] = scores + z * values["sd"]
     return values | {"p90_p10": values["p90"] - values["p10"]}
 
 
