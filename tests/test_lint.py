@@ -362,6 +362,7 @@ def test_an_interval_that_contains_zero_is_not_told_as_a_rise_or_fall(language, 
         ("en", "Scores changed by +1.4 points (−0.3 to 3.1); these data do not yet settle the direction."),
         ("en", "Scores went up by 1.4 points; the direction is not settled."),
         ("en", "Up to 1.4: alike; up to 2.5: adjusted."),  # a bound is no rise
+        ("id", "Turun melebihi galat ukur (%) · 1,4 · 0,3 sampai 3,1 · 271"),  # what is counted, not how it came out
         ("en", "Scores went up by 1.4 points, but the interval contains zero."),
         ("en", "Scores rose by 4.0 points; the gap between districts is 1.4 points."),
         ("en", "Step 1 of 5 went up."),

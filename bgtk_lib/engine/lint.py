@@ -23,6 +23,7 @@ CLAUSE = re.compile(
     r"|\b(?:tetapi|namun|sedangkan|meskipun|walaupun|but|however|although|though|whereas|while)\b",
     re.IGNORECASE,
 )
+CELL = " · "  # between the cells of a table's row (`read_blocks`)
 UNITS = r"\s*(?:poin|points?|%|persen|per\s?cent|simpangan\s+baku|standard\s+deviations?|logits?)"
 
 
@@ -216,11 +217,12 @@ def _find_direction(
 ) -> str | None:
     """Return the words by which a figure whose interval contains 0 is told as a rise or a fall, or None.
 
-    A number that a settled figure shares, as its value or an end, counts only where the interval stands beside it.
+    A number that a settled figure shares, as its value or an end, counts only where the interval stands beside it. The head
+    of a table's row names what is counted, whichever way it came out: it tells no direction.
     """
     if _has(sentence, book.unsettled):
         return None
-    for part in _split_outside_brackets(sentence):
+    for part in _split_outside_brackets(sentence.split(CELL, 1)[-1]):
         ways = [m for p in book.direction for m in p.finditer(part)]
         ways = [m for m in ways if not _has(_clause_around(part, m.start(), m.end())[0], book.before)]
         if not ways:
