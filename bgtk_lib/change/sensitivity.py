@@ -123,11 +123,12 @@ def _leave_out_rapid(pairs: pd.DataFrame, draws: pd.DataFrame, **how: Any) -> Ch
     if effort.isna().all(axis=None):
         return None
     kept = ~effort.lt(LOW_EFFORT).any(axis=1)
-    rest, everyone = estimate_change(pairs[kept], draws, **how), estimate_change(pairs, draws, **how)
-    if isinstance(rest, Withheld) or isinstance(everyone, Withheld):
+    rest = estimate_change(pairs[kept], draws, **how)
+    if isinstance(rest, Withheld):
         return rest
+    everyone = float(lay_draws(pairs, draws).gain.mean())
     own = pairs["own_post"] - pairs["own_pre"] if "own_pre" in pairs else pairs["score_post"] - pairs["score_pre"]
-    shift = everyone.mean + float(own[kept].mean() - own.mean()) - rest.mean
+    shift = everyone + float(own[kept].mean() - own.mean()) - rest.mean
     return replace(rest, mean=rest.mean + shift, low=rest.low + shift, high=rest.high + shift)
 
 

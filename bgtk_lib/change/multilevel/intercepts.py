@@ -133,6 +133,7 @@ class _Sums:
     sizes: Floats
 
     def leave(self, ratio: float) -> _Left:
+        """Return what V = I + ρGG′ leaves at one ratio ρ of the variances."""
         shrunk = 1 / (1 + ratio * self.sizes)
         weighted = self.columns * shrunk[:, None]
         inverse = np.linalg.inv(np.eye(self.columns.shape[1]) - ratio * self.columns.T @ weighted)
