@@ -8,34 +8,45 @@ from functools import cache
 import pandas as pd
 import pytest
 import yaml
-from conftest import FOUR, check_accounts
+from conftest import check_accounts
 
 from bgtk_lib.findings import worst_states
 from bgtk_lib.quality.summary import account_rows
 from bgtk_lib.stages import read_gates, run_stages
-from bgtk_lib.synthetic import FAULTS, SOUND, draw_province, expected_gates
+from bgtk_lib.synthetic import FAULTS, SOUND, Design, draw_province, expected_gates
 from bgtk_lib.synthetic.exports import build_exports, write_exports
 from bgtk_lib.synthetic.faults import plant_faults
 from bgtk_lib.workspace import open_workspace
 from bgtk_lib.workspace.store import read_table
 
+TWO = Design(assessments=("PED", "SSL"))  # sat twice on one form, and on two that share items: faults need no more
+
 
 @cache
 def sound_exports():
-    return build_exports(draw_province(FOUR))
+    return build_exports(draw_province(TWO))
 
 
-def write_province(folder, faults, *, reviewed):
+def write_province(folder, faults, *, reviewed=None):
     """Write a province with faults and few draws, whose number closes no gate; return it.
 
-    Reviews of forms that the faults leave alone are taken over; those they touch are made again.
+    `reviewed`: another's reviews; those of forms that the faults leave alone are taken over, the others made again.
     """
-    write_exports(plant_faults(sound_exports(), faults, seed=FOUR.seed), folder)
-    shutil.copytree(reviewed.folder("instrument"), folder / "data" / "instrument")
+    write_exports(plant_faults(sound_exports(), faults, seed=TWO.seed), folder)
+    if reviewed:
+        shutil.copytree(reviewed, folder / "data" / "instrument")
     declared = yaml.safe_load((folder / "workspace.yaml").read_text(encoding="utf-8"))
     declared["rules"] = {**declared.get("rules", {}), "plausible_values": 5}
     (folder / "workspace.yaml").write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
     return open_workspace(folder)
+
+
+@pytest.fixture(scope="module")
+def reviewed(keys, tmp_path_factory):
+    """The folder of the reviews of the province without a fault."""
+    workspace = write_province(tmp_path_factory.mktemp("sound") / "province", ())
+    run_stages(workspace, until="review")
+    return workspace.folder("instrument")
 
 
 def find_closed(workspace):
@@ -90,22 +101,20 @@ def test_expected_gates_of_several_faults_keep_the_worse_state():
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_closes_exactly_its_gates(name, tmp_path, own_keys, small_province):
-    workspace = write_province(tmp_path / "province", (name,), reviewed=small_province)
+def test_a_fault_closes_exactly_its_gates(name, tmp_path, own_keys, reviewed):
+    workspace = write_province(tmp_path / "province", (name,), reviewed=reviewed)
     run_stages(workspace)
-    closed = find_closed(workspace)
-    beyond = {code: state for code, state in closed.items() if SOUND.get(code) != state}
+    # What small subjects close in a sound province (above) may close here too.
+    beyond = {code: state for code, state in find_closed(workspace).items() if SOUND.get(code) != state}
     assert beyond == dict(FAULTS[name].closes)
-    # Where fewer than 60 % return (C03), who left is not asked (C09); the rest of a sound province stays closed.
-    assert set(SOUND) - set(closed) <= ({"C09"} if "C03" in beyond else set())
     check_conservation(workspace)
     shutil.rmtree(tmp_path / "province")
 
 
-def test_repeated_rows_are_counted_and_change_no_score(tmp_path, own_keys, small_province):
+def test_repeated_rows_are_counted_and_change_no_score(tmp_path, own_keys, reviewed):
     found = {}
     for name in ((), ("duplicate_rows",)):
-        workspace = write_province(tmp_path / "-".join(["province", *name]), name, reviewed=small_province)
+        workspace = write_province(tmp_path / "-".join(["province", *name]), name, reviewed=reviewed)
         run_stages(workspace)
         scores = workspace.read_derived("scores")[["pid", "wave", "assessment", "points"]]
         found[name] = scores.sort_values(["pid", "wave", "assessment"], ignore_index=True)
