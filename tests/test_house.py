@@ -76,8 +76,12 @@ def list_imports(tree):
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
             yield from (f"{module}.{alias.name}" for alias in node.names) if module == "bgtk_lib" else [module]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-            yield ast.literal_eval(node.args[0])
+        elif is_import(node) and isinstance(node.args[0], ast.Constant):
+            yield node.args[0].value
+
+
+def is_import(node):
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__"))
 
 
 def calls(tree, name):
@@ -124,6 +128,16 @@ def test_an_import_is_seen_wherever_it_stands(code):
 def test_a_heavy_library_has_one_importer(library):
     users = {room_of(p) for p, tree in read_modules().items() for n in list_imports(tree) if n.split(".")[0] == library}
     assert users == {SOLE[library]}
+
+
+def test_only_the_template_imports_what_it_is_told_to():
+    told = {
+        path.as_posix()
+        for path, tree in read_modules().items()
+        for node in ast.walk(tree)
+        if is_import(node) and not isinstance(node.args[0], ast.Constant)
+    }
+    assert told == {"bgtk_lib/engine/warm/template.py"}
 
 
 def test_nothing_is_imported_by_its_place():

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextvars import Context
@@ -20,16 +17,16 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 import nbformat  # noqa: E402
 import papermill  # noqa: E402
-from jupyter_client.manager import AsyncKernelManager  # noqa: E402
 from jupyter_core.utils import ensure_event_loop  # noqa: E402
-from traitlets import CaselessStrEnum, default  # noqa: E402
 
 from bgtk_lib.engine.cover import name_report  # noqa: E402
 from bgtk_lib.engine.html import render_index, render_page  # noqa: E402
 from bgtk_lib.engine.lint import refuse_claims  # noqa: E402
+from bgtk_lib.engine.notebooks import notebooks_folder  # noqa: E402
 from bgtk_lib.engine.parameters import REPORTS, find_report  # noqa: E402
 from bgtk_lib.engine.plan import check_counts, lay_plan  # noqa: E402
 from bgtk_lib.engine.report import ORDER, Report  # noqa: E402
+from bgtk_lib.engine.warm.kernels import ENGINE  # noqa: E402
 from bgtk_lib.engine.wishes import Wish, report_folder  # noqa: E402
 from bgtk_lib.errors import BgtkError, StageError, Text  # noqa: E402
 from bgtk_lib.findings import Gate  # noqa: E402
@@ -179,23 +176,8 @@ def refuse_identifiers(text: str) -> None:
         raise StageError(say("report.identifier"))
 
 
-class IpcKernelManager(AsyncKernelManager):
-    """A kernel reached over files, not over TCP ports that two reports could grab at once; Windows has none."""
-
-    transport = CaselessStrEnum(["tcp", "ipc"], default_value="tcp" if os.name == "nt" else "ipc", config=True)
-
-    @default("connection_file")
-    def _own_connection_file(self) -> str:
-        return str(Path(tempfile.mkdtemp(prefix="bgtk-")) / "kernel.json")
-
-    def cleanup_connection_file(self) -> None:
-        """Remove the connection file and the folder made for it."""
-        super().cleanup_connection_file()
-        shutil.rmtree(Path(self.connection_file).parent, ignore_errors=True)
-
-
 def _execute(wish: Wish, folder: Path) -> Any:
-    """Return the executed notebook; Papermill writes it into the folder too.
+    """Return the executed notebook.
 
     The notebook runs in the folder it fills: there it finds its order (`wanted.json`), and the workspace above it.
     """
@@ -203,14 +185,13 @@ def _execute(wish: Wish, folder: Path) -> Any:
     try:
         return papermill.execute_notebook(
             str(notebooks_folder() / wish.report.notebook),
-            str(folder / "report.ipynb"),
+            None,  # written once, clean, when all is done
+            engine_name=ENGINE,
             parameters=wish.parameters.model_dump(mode="json"),
             resources={"metadata": {"path": str(folder)}},  # not `cwd`: Papermill would move the whole process there
             progress_bar=False,
             log_output=False,
             kernel_name="python3",
-            kernel_manager_class=IpcKernelManager,
-            shutdown_kernel="immediate",
         )
     except papermill.exceptions.PapermillExecutionError as error:
         raise StageError(
@@ -232,13 +213,6 @@ def _write_clean(notebook: Any, path: Path) -> None:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     write_text(path, nbformat.writes(notebook) + "\n")
-
-
-def notebooks_folder() -> Path:
-    """Return where the notebooks lie: beside the library in a checkout, inside it when installed."""
-    library = Path(__file__).parent.parent
-    beside = library.parent / "notebooks"
-    return beside if beside.is_dir() else library / "notebooks"
 
 
 def write_index(workspace: Workspace, edition: str) -> Path:
