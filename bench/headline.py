@@ -404,7 +404,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="folder of the results")
     told = parser.parse_args(arguments)
     wanted = [(name, seed) for seed in range(told.replications) for name in CELLS]
-    table = summarise(go_on(told.results / "headline.jsonl", wanted=wanted, workers=told.workers))
+    path, lines = told.results / "headline.jsonl", []
+    while wanted:  # as many more as had no interval because their link was refused
+        lines = go_on(path, wanted=wanted, workers=told.workers)
+        made, refused = (
+            {(line["cell"], line["seed"]) for line in lines if line["figure"] == f} for f in ("mean", "refused")
+        )
+        missing = {name: told.replications - sum(cell == name for cell, _ in made) for name in CELLS}
+        seeds = {name: told.replications + sum(cell == name for cell, _ in refused) for name in CELLS}
+        wanted = [(name, seeds[name] - n - 1) for name, most in missing.items() for n in range(most)]
+    table = summarise(lines)
     print(text := format_table(table))
     write_text(told.results / "headline.md", text)
     return int((table["bar"] == "missed").any())

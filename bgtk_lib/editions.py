@@ -15,8 +15,8 @@ import pandas as pd
 from bgtk_lib.disclosure import Plan, name_table, plan_suppression
 from bgtk_lib.findings import Gate
 from bgtk_lib.words import sentences
-from bgtk_lib.workspace import STAGES, Workspace
-from bgtk_lib.workspace.store import code_fingerprint, library_versions, read_json, write_json
+from bgtk_lib.workspace import Workspace
+from bgtk_lib.workspace.store import library_versions, read_json, write_json
 from bgtk_lib.workspace.typed import read_decision_rows, require_known
 
 DECISION_COLUMNS = ("date", "who", "code", "scope", "decision", "reason")
@@ -67,12 +67,18 @@ def name_report_table(report: str, parameters: Mapping[str, Any], part: str) -> 
     return name_table(report, chosen, part)
 
 
-def write_plan(workspace: Workspace, edition: str, tables: Mapping[str, pd.Series[int]], *, min_cell: int) -> Plan:
-    """Compute an edition's suppression plan over the tables of its whole grid, and store it beside its reports."""
+def write_plan(
+    workspace: Workspace, edition: str, tables: Mapping[str, pd.Series[int]], *, min_cell: int, mark: str = ""
+) -> Plan:
+    """Compute an edition's suppression plan over the tables of its whole grid, and store it beside its reports.
+
+    `mark` says from what: as long as it is the same, the plan need not be computed again.
+    """
     plan = plan_suppression(tables, min_cell=min_cell)
     path = plan_path(workspace, edition, min_cell)
     known = (read_json(path) or {}).get("hidden", {})
-    write_json(path, {"min_cell": min_cell, "hidden": {**known, **{k: dict(v) for k, v in plan.hidden.items()}}})
+    hidden = {**known, **{k: dict(v) for k, v in plan.hidden.items()}}
+    write_json(path, {"min_cell": min_cell, "hidden": hidden, "made_from": mark})
     return plan
 
 
@@ -87,16 +93,17 @@ def read_plan(workspace: Workspace, *, edition: str, min_cell: int) -> Plan:
     return Plan(min_cell=min_cell, hidden=stored.get("hidden", {}))
 
 
-def make_passport(workspace: Workspace, report: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what made a report: parameters, fingerprints of data, rules and code, seed, versions."""
+def make_passport(
+    workspace: Workspace, report: str, parameters: Mapping[str, Any], *, depends: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what made a report: parameters, fingerprints of all it depends on, rules, seed, versions."""
     return {
         "report": report,
         "parameters": dict(parameters),
         "data_kind": workspace.declared.data_kind,
         "institution": workspace.declared.institution.name,
         "province": workspace.declared.institution.province,
-        "stages": {stage: workspace.stage_record(stage).get("fingerprint") for stage in STAGES},
-        "code": code_fingerprint(),
+        "depends": dict(depends),
         "rules": workspace.rules.model_dump(mode="json"),
         "seed": workspace.rules.seed,
         "library": metadata.version("bgtk-workbench"),

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from bgtk_lib import cli
+from bgtk_lib.engine.freshness import Ground
 from bgtk_lib.engine.parameters import REPORTS, check_parameters, find_report
-from bgtk_lib.engine.plan import check_counts
+from bgtk_lib.engine.plan import refuse_few
 from bgtk_lib.engine.wishes import list_wishes, wish_for
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.synthetic import Design, write_demo
@@ -317,7 +318,7 @@ def test_a_filter_that_leaves_too_few_is_refused_without_the_count(small_provinc
         wish, persons = count_persons(small_province, districts=[code])
         assert persons == n
         with pytest.raises(ParameterError) as refused:
-            check_counts(small_province, [wish])
+            refuse_few(Ground(small_province), wish)
         said = refused.value.text.id + refused.value.text.en
         assert "districts" in said
         assert not any(number in said.replace("10", "") for number in (str(n), f" {n} "))
@@ -335,7 +336,7 @@ def test_a_filter_that_leaves_nobody_is_refused_alike(small_province):
         wish, persons = count_persons(small_province, **filters)
         assert persons < 10
         with pytest.raises(ParameterError) as refused:
-            check_counts(small_province, [wish])
+            refuse_few(Ground(small_province), wish)
         refusals.add(refused.value.text.id.replace("districts, ", ""))
     assert len(refusals) == 1
 
@@ -343,7 +344,7 @@ def test_a_filter_that_leaves_nobody_is_refused_alike(small_province):
 def test_a_filter_that_leaves_enough_passes(small_province):
     wish, persons = count_persons(small_province, districts=["18.71"])
     assert persons >= 10
-    check_counts(small_province, [wish])
+    refuse_few(Ground(small_province), wish)
 
 
 def test_the_threshold_is_the_reports_own(small_province):
@@ -351,7 +352,7 @@ def test_the_threshold_is_the_reports_own(small_province):
     assert 10 <= persons < 50
     wish, _ = count_persons(small_province, districts=["18.71"], jenjang=["SLB"], min_cell="50")
     with pytest.raises(ParameterError):
-        check_counts(small_province, [wish])
+        refuse_few(Ground(small_province), wish)
 
 
 # ---------------------------------------------------------------- bgtk parameters

@@ -296,6 +296,21 @@ def test_draws_and_link_are_in_the_interval(rng):
     assert free.g_rm.estimate == pytest.approx(np.mean([one.g_rm.estimate for one in each]))
 
 
+def test_a_stretched_later_scale_enters_as_far_as_it_moves_the_size(rng):
+    """Against the sizes of later scores that are stretched by a thousandth about their mean."""
+    drawn = replace(lay_draws(make_pairs(rng), NONE), linking_error=1e-9, link_df=11.0, slope_error=0.0)
+    post, step = drawn.post, 1e-3
+    other = replace(drawn, post=post + step * (post - post.mean()))
+    for name in ("g_z", "g_rm"):
+        plain, moved, wide = (
+            getattr(estimate_sizes(one, cluster="none"), name)
+            for one in (drawn, other, replace(drawn, slope_error=0.2))
+        )
+        slope = (moved.estimate - plain.estimate) / step
+        assert abs(slope) > 0.1
+        assert wide.se**2 - plain.se**2 == pytest.approx((0.2 * slope) ** 2, rel=0.01)
+
+
 def test_what_has_no_size_is_withheld(rng):
     pairs = make_pairs(rng)
     for n in range(3):

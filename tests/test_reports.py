@@ -22,7 +22,10 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from bgtk_lib import cli
 from bgtk_lib.disclosure import plan_suppression, release
+from bgtk_lib.engine import freshness
 from bgtk_lib.engine import run as engine
+from bgtk_lib.engine.freshness import Ground
+from bgtk_lib.engine.wishes import list_wishes
 from bgtk_lib.findings import Figure
 from bgtk_lib.synthetic import Design, write_demo
 from bgtk_lib.words import SYNTHETIC_MARK, plain, sentences
@@ -131,9 +134,9 @@ def test_the_passport_says_what_made_the_report(slug, rendered):
     results = read_results(rendered, slug)
     assert passport["parameters"] == results["parameters"]
     assert (passport["data_kind"], passport["status"], passport["seed"]) == ("synthetic", "draf", 20251018)
-    for stage in ("ingest", "check", "review", "score"):
-        assert passport["stages"][stage] == rendered.workspace.stage_record(stage)["fingerprint"]
-    assert re.fullmatch(r"[0-9a-f]{64}", passport["code"])
+    wishes = {one.slug: one for one in list_wishes(rendered.workspace) if slug == f"{one.report.name}/{one.slug}"}
+    assert passport["depends"] == Ground(rendered.workspace).find_dependencies(*wishes.values())
+    assert all(re.fullmatch(r"[0-9a-f]{64}", part) for part in passport["depends"].values())
 
 
 # ---------------------------------------------------------------- results.json
@@ -800,7 +803,8 @@ def own_notebooks(tmp_path, monkeypatch):
     """The notebooks, to be spoiled."""
     folder = tmp_path / "notebooks"
     shutil.copytree(engine.notebooks_folder(), folder)
-    monkeypatch.setattr(engine, "notebooks_folder", lambda: folder)
+    for module in (engine, freshness):
+        monkeypatch.setattr(module, "notebooks_folder", lambda: folder)
 
     def spoil(edit):
         path = folder / "04_change.ipynb"
@@ -837,7 +841,7 @@ def test_a_broken_notebook_leaves_the_old_report_and_says_so(own_notebooks, alon
     reports = alone_copy / "reports" / "draf"
     before = read_tree(reports / CHANGE)
     quality = (reports / "data_quality" / "id" / "passport.json").stat().st_mtime_ns
-    Made(alone_copy, codes=[3])
+    Made(alone_copy, "run", "--anew", codes=[3])
     said = capsys.readouterr()
     assert read_tree(reports / CHANGE) == before
     assert (reports / "data_quality" / "id" / "passport.json").stat().st_mtime_ns > quality

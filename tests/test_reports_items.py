@@ -14,8 +14,9 @@ import yaml
 
 from bgtk_lib.display.facts import FINGERPRINT
 from bgtk_lib.engine import report as engine
+from bgtk_lib.engine.batch import make_reports
+from bgtk_lib.engine.notebooks import notebooks_folder
 from bgtk_lib.engine.parameters import check_parameters, find_report
-from bgtk_lib.engine.run import make_reports, notebooks_folder
 from bgtk_lib.engine.wishes import list_wishes
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.findings import Withheld

@@ -16,13 +16,13 @@ import yaml
 from bgtk_lib.change.drawn import lay_draws
 from bgtk_lib.disclosure import Plan
 from bgtk_lib.display.compared import frame_balance, tell_balance
+from bgtk_lib.engine.batch import make_reports
 from bgtk_lib.engine.enrolled import OTHERS, OWN, Enrolled, enrol
 from bgtk_lib.engine.enrolled_figures import list_entry, list_found, list_marks, screen
 from bgtk_lib.engine.lint import lint_page, lint_text
 from bgtk_lib.engine.paired import Paired
 from bgtk_lib.engine.parameters import Programme, check_parameters, find_report
 from bgtk_lib.engine.report import Report
-from bgtk_lib.engine.run import make_reports
 from bgtk_lib.engine.wishes import list_wishes
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.findings import Figure, Withheld

@@ -17,8 +17,8 @@ import papermill
 import pytest
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+from bgtk_lib.engine.batch import make_reports
 from bgtk_lib.engine.parameters import REPORTS
-from bgtk_lib.engine.run import make_reports
 from bgtk_lib.engine.warm import kernels
 from bgtk_lib.engine.warm.kernels import CHOICE, ENGINE, WAYS, Forked, Spares, Template
 from bgtk_lib.engine.wishes import list_wishes, wish_for

@@ -62,7 +62,8 @@ def estimate_sizes(drawn: Drawn, *, cluster: ClusterBy, confidence: float = 0.95
     of d + ψ_i in the clusters and strata of the headline, over all draws and with the link's error, with the influences
     ψ_z = (δ_i − mean)/s − d_z/2 · [q_i/q̄ − 1], q_i = (δ_i − mean)², and ψ_rm = c·ψ_z − d_z/c · ψ_r, c = √(2(1 − r)),
     ψ_r = x_i y_i − r(x_i² + y_i²)/2, x and y being the standardised scores. At r = .5 both sizes are the same; where the two
-    waves vary alike d_rm is d_av.
+    waves vary alike d_rm is d_av. An error ε of the link's slope stretches the later scores about their mean, and by it
+    moves a size d by −ε·d·cov(δ, y)/s²; it is taken as independent of the shift's.
 
     References
     ----------
@@ -89,7 +90,10 @@ def estimate_sizes(drawn: Drawn, *, cluster: ClusterBy, confidence: float = 0.95
     apart = (gain - gain.mean(axis=0)) / spread
     on_z = apart - d_z / 2 * (apart**2 / (apart**2).mean(axis=0) - 1)
     tell = partial(_tell, drawn, cluster=cluster, confidence=confidence)
-    g_z = tell(d_z + on_z, linked=float((1 / spread).mean()))
+    # What the link stretches of the later scores it stretches of the changes' spread too: −d·cov(δ, y)/s² of a size.
+    stretch = ((gain - gain.mean(axis=0)) * (drawn.post - drawn.post.mean(axis=0))).mean(axis=0) / spread**2
+    weigh = partial(_weigh, drawn, stretch=stretch)
+    g_z = tell(d_z + on_z, linked=weigh(1 / spread, d_z))
     if isinstance(g_z, Withheld):
         return g_z
 
@@ -102,7 +106,12 @@ def estimate_sizes(drawn: Drawn, *, cluster: ClusterBy, confidence: float = 0.95
         return Sizes(n=drawn.n, g_rm=Withheld(say("sizes.perfect_r")), g_z=g_z)
     factor = np.sqrt(2 * (1 - r))
     on_rm = factor * on_z - d_z / factor * (x * y - r * (x**2 + y**2) / 2)
-    return Sizes(n=drawn.n, g_rm=tell(factor * d_z + on_rm, linked=float((factor / spread).mean())), g_z=g_z)
+    return Sizes(n=drawn.n, g_rm=tell(factor * d_z + on_rm, linked=weigh(factor / spread, factor * d_z)), g_z=g_z)
+
+
+def _weigh(drawn: Drawn, shift: Floats, size: Floats, *, stretch: Floats) -> float:
+    """Return `linked` of a size that an error of the link moves and a stretch of the later scores makes smaller."""
+    return drawn.weigh_link(shift=float(shift.mean()), distance=float((size * stretch).mean()))
 
 
 def list_sizes(sizes: Sizes | Withheld, *, n: int) -> list[Figure]:

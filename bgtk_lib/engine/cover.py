@@ -17,7 +17,6 @@ from bgtk_lib.display.page import (
     draw_points,
     write_standing,
 )
-from bgtk_lib.editions import make_passport
 from bgtk_lib.engine.report import Report
 from bgtk_lib.errors import Text
 from bgtk_lib.schema import code_list
@@ -37,9 +36,6 @@ GLOSSARY = {
 def draw_head(report: Report) -> list[Shown]:
     """Draw the cover."""
     context = report.context
-    stages = report.workspace.stage_record("score").get("fingerprint") or report.workspace.stage_record("check").get(
-        "fingerprint"
-    )
     facts = [
         (say("cover.edition"), plain(report.parameters.edition_id)),
         (say("cover.status"), say(f"status.{_name_status(report)}")),
@@ -47,8 +43,8 @@ def draw_head(report: Report) -> list[Shown]:
     ]
     parameters = [(plain(name), plain(_write(value))) for name, value in report.parameters]
     stamp = [
-        (say("cover.data"), plain(str(stages)[:16])),
-        (say("cover.code"), plain(str(make_passport(report.workspace, report.declaration.name, {})["code"])[:16])),
+        (say("cover.data"), plain(report.depends.get("rows", "–")[:16])),
+        (say("cover.code"), plain(report.depends.get("code", "–")[:16])),
         (say("cover.institution"), plain(report.workspace.declared.institution.name)),
     ]
     cover = Cover(

@@ -27,7 +27,7 @@ from bgtk_lib.words import day, join, plain, say
 HIDDEN_TAGS = frozenset({"parameters", "injected-parameters", "title"})
 LANGUAGE_TAGS = frozenset({"id", "en"})
 CELL = "<!--cell-->"
-STATUSES = ("done", "held", "stopped", "failed")
+STATUSES = ("done", "held", "stopped", "failed", "withheld")
 
 
 class PageExporter(HTMLExporter):  # type: ignore[misc]  # nbconvert has no types
@@ -112,7 +112,7 @@ def render_index(
     ----------
     entries : sequence of mapping
         ``title``, ``report`` (name), ``report_name`` (in words), ``assessment``, ``waves``, ``districts`` (Text or str),
-        ``status`` (``done``, ``held``, ``stopped``, ``failed``), ``gates`` (codes that are not OK), ``href`` (relative,
+        ``status`` (``done``, ``held``, ``stopped``, ``failed``, ``withheld``), ``gates`` (codes that are not OK), ``href`` (relative,
         or None where there is no page), ``made`` (date or text), ``reason`` (why it is held, stopped or failed, or None).
     edition : str
         Name of the edition.

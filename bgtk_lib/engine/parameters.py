@@ -145,6 +145,7 @@ PLACE = {"district": "districts", "jenjang": "jenjang"}
 FORM = {"form": "form", "wave": "wave"}
 SAT = {"form_id": "form", "wave": "wave"}
 ITEM = {"item_id": "item"}
+WAVE = {"wave": "wave", "jenjang": "jenjang"}
 REPORTS: dict[str, Report] = {
     report.name: report
     for report in (
@@ -153,7 +154,14 @@ REPORTS: dict[str, Report] = {
             code="R0",
             notebook="00_data_quality.ipynb",
             parameters=DataQuality,
-            reads={"session": {"wave": "waves"}, "answer": {}, "rules": {}, "set_aside": {}},
+            reads={
+                "session": {"wave": "waves"},
+                "answer": {},
+                "rules": {},
+                "set_aside": {},
+                "sources": {},
+                "account": {},
+            },
             rests_on=("P07",),
         ),
         Report(
@@ -161,7 +169,7 @@ REPORTS: dict[str, Report] = {
             code="R1",
             notebook="01_coverage_map.ipynb",
             parameters=CoverageMap,
-            reads={"session": {"wave": "wave", "jenjang": "jenjang"}, "roster": {"wave": "wave", "jenjang": "jenjang"}},
+            reads={"session": WAVE, "roster": WAVE, "account": {}},
             rests_on=COVERAGE_GATES,
         ),
         Report(
@@ -169,7 +177,8 @@ REPORTS: dict[str, Report] = {
             code="R2",
             notebook="02_instrument.ipynb",
             parameters=Instrument,
-            reads={**dict.fromkeys(REVIEW_TABLES, FORM), "session": SAT, "scores": SAT, "links": {}},
+            reads={**dict.fromkeys(REVIEW_TABLES, FORM), "session": SAT, "scores": SAT, "links": {}}
+            | {"item_decisions": {"form": "form"}},
             rests_on=REVIEWING,
             tells=("D12", "I01", "I03", "I04", "I05"),
         ),
@@ -178,7 +187,7 @@ REPORTS: dict[str, Report] = {
             code="R2b",
             notebook="02_item_passport.ipynb",
             parameters=Item,
-            reads=dict.fromkeys(ITEM_TABLES, ITEM),
+            reads=dict.fromkeys((*ITEM_TABLES, "item_decisions"), ITEM),
             rests_on=REVIEWING,
             tells=("D12", "I01", "I04", "I05"),
         ),
@@ -209,6 +218,7 @@ REPORTS: dict[str, Report] = {
                 "links": PAIR,
                 "change_districts": PAIR,
                 "change_model": PAIR,
+                "account": {},
             },
             rests_on=COMPARING,
         ),
@@ -231,6 +241,7 @@ REPORTS: dict[str, Report] = {
                 "rubric": {"programme": "programme"},
                 "staff": {},
                 "scores": {},
+                "account": {},
             },
             rests_on=CLAIMING,
         ),

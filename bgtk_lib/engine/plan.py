@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from bgtk_lib.change.evenness.subgroups import name_levels
 from bgtk_lib.coverage import count_coverage
 from bgtk_lib.disclosure import plan_suppression
-from bgtk_lib.editions import name_report_table, write_plan
+from bgtk_lib.editions import name_report_table, plan_path, write_plan
 from bgtk_lib.engine.enrolled import enrol
-from bgtk_lib.engine.report import Report
-from bgtk_lib.engine.rows import read_attendance
+from bgtk_lib.engine.freshness import Ground
 from bgtk_lib.engine.wishes import Wish
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.words import say
-from bgtk_lib.workspace import Workspace
+from bgtk_lib.workspace.store import hash_content, read_json
+
+PLACES = {"districts": "district", "jenjang": "jenjang"}  # what narrows a report, and the column it filters
+COUNTED = ("pairs", "session")  # whose persons are a report's, the first that it reads
 
 
-def check_counts(workspace: Workspace, wishes: Iterable[Wish]) -> None:
-    """Refuse, from stored counts, a filter that leaves few persons or would give few away by subtraction.
+def refuse_few(ground: Ground, wish: Wish) -> None:
+    """Refuse a filter that leaves few persons, or would give few away by subtraction.
+
+    Parameters
+    ----------
+    ground : Ground
+        Whose rows are counted.
+    wish : Wish
+        The report; one of a grid may ask for more persons than `min_cell`.
 
     Raises
     ------
@@ -33,63 +42,71 @@ def check_counts(workspace: Workspace, wishes: Iterable[Wish]) -> None:
     A filter may name only districts and levels that the unfiltered table shows, and where it names both, each of its
     districts × levels must hold nobody or at least `min_cell` persons. An edition has one `min_cell`.
     """
-    for wish in wishes:
-        others = {int(path.stem.removeprefix("plan-")) for path in _edition_folder(workspace, wish).glob("plan-*.json")}
-        if others - {wish.parameters.min_cell}:
-            raise ParameterError(say("parameter.one_min_cell", edition=wish.parameters.edition_id, known=max(others)))
-        narrowed = [name for name in ("districts", "jenjang") if getattr(wish.parameters, name, None)]
-        if not narrowed:
-            continue
-        table = "pairs" if wish.report.name == "change" else "session"
-        fewest, filters = wish.parameters.min_cell, ", ".join(narrowed)
-        if Report(wish.report, wish.parameters, workspace).read(table)["pid"].nunique() < fewest:
-            raise ParameterError(say("parameter.too_few", report=wish.report.name, min_cell=fewest, filter=filters))
-        whole = wish.parameters.model_copy(update={name: [] for name in narrowed})
-        rows = Report(wish.report, whole, workspace).read(table)
-        if _gives_away(rows, {name: getattr(wish.parameters, name) for name in narrowed}, min_cell=fewest):
-            raise ParameterError(say("parameter.gives_away", report=wish.report.name, min_cell=fewest, filter=filters))
+    fewest, edition = wish.parameters.min_cell, wish.parameters.edition_id
+    others = {
+        int(path.stem.removeprefix("plan-")) for path in plan_path(ground.workspace, edition, 0).parent.glob("plan-*")
+    }
+    if others - {fewest}:
+        raise ParameterError(say("parameter.one_min_cell", edition=edition, known=max(others)))
+    narrowed = {name: getattr(wish.parameters, name) for name in PLACES if getattr(wish.parameters, name, None)}
+    table = next((name for name in COUNTED if name in wish.report.reads), None)
+    if table is None or not (narrowed or wish.minimum):
+        return
+    persons = _list_persons(ground, wish, table)
+    chosen = persons
+    for name, values in narrowed.items():
+        chosen = chosen[chosen[PLACES[name]].isin(values)]
+    told = {"report": wish.report.name, "filter": ", ".join(narrowed)}
+    if chosen["pid"].nunique() < max(fewest, wish.minimum or 0):
+        key = "parameter.too_few" if narrowed else "grid.too_few"
+        raise ParameterError(say(key, min_cell=max(fewest, wish.minimum or 0), **told))
+    if narrowed and _gives_away(persons, narrowed, min_cell=fewest):
+        raise ParameterError(say("parameter.gives_away", min_cell=fewest, **told))
+
+
+def _list_persons(ground: Ground, wish: Wish, table: str) -> pd.DataFrame:
+    """Return whom a report would read without its filters by place: pid, district, jenjang, each once."""
+    whole = wish.parameters.model_copy(update={name: [] for name in PLACES if hasattr(wish.parameters, name)})
+    return ground.list_persons(replace(wish, parameters=whole), table, tuple(PLACES.values()))
 
 
 def _gives_away(rows: pd.DataFrame, chosen: Mapping[str, Sequence[str]], *, min_cell: int) -> bool:
     """Whether a filter names a cell that the unfiltered table hides, or sets few of one level apart in a district."""
-    columns = {"districts": "district", "jenjang": "jenjang"}
     for name, values in chosen.items():
-        counts = rows.groupby(columns[name])["pid"].nunique()
+        counts = rows.groupby(PLACES[name])["pid"].nunique()
         if set(values) & set(plan_suppression({"": counts}, min_cell=min_cell).hidden[""]):
             return True
-    atoms = rows.groupby([columns[name] for name in chosen])["pid"].nunique()
+    atoms = rows.groupby([PLACES[name] for name in chosen])["pid"].nunique()
     for level, values in enumerate(chosen.values()):
         atoms = atoms[atoms.index.get_level_values(level).isin(values)]
     return bool(atoms.between(1, min_cell - 1).any())
 
 
-def _edition_folder(workspace: Workspace, wish: Wish) -> Path:
-    return workspace.root / "reports" / wish.parameters.edition_id
-
-
-def lay_plan(workspace: Workspace, wishes: Sequence[Wish]) -> None:
-    """Write the suppression plan of every edition over all tables of its grid."""
-    grids: dict[tuple[str, int], dict[str, pd.Series[int]]] = {}
+def lay_plan(ground: Ground, wishes: Sequence[Wish]) -> None:
+    """Write the suppression plan of every edition over all tables of its grid; one laid from the same rows stays."""
+    grids: dict[tuple[str, int], list[Wish]] = {}
     for wish in wishes:
-        key = (wish.parameters.edition_id, wish.parameters.min_cell)
-        grids.setdefault(key, {}).update(_tables_of(workspace, wish))
-    for (edition, min_cell), tables in grids.items():
-        write_plan(workspace, edition, tables, min_cell=min_cell)
+        grids.setdefault((wish.parameters.edition_id, wish.parameters.min_cell), []).append(wish)
+    for (edition, min_cell), grid in grids.items():
+        mark = hash_content([[wish.report.name, wish.slug, ground.sum_rows(wish)] for wish in grid])
+        if (read_json(plan_path(ground.workspace, edition, min_cell)) or {}).get("made_from") != mark:
+            tables = {name: counts for wish in grid for name, counts in _tables_of(ground, wish).items()}
+            write_plan(ground.workspace, edition, tables, min_cell=min_cell, mark=mark)
 
 
-def _tables_of(workspace: Workspace, wish: Wish) -> dict[str, pd.Series[int]]:
+def _tables_of(ground: Ground, wish: Wish) -> dict[str, pd.Series[int]]:
     """Return the persons by cell of every table a report prints."""
     parameters = wish.parameters.model_dump(mode="json")
-    report = Report(wish.report, wish.parameters, workspace)
+    report = ground.open(wish)
     if wish.report.name == "change":
-        counts = _count_cells(workspace, wish, report.read("pairs"))
+        counts = _count_cells(ground, wish, report.read("pairs"))
         groups = count_groups(report.read("pairs"), parameters["subgroups"])
         tables = {name_report_table("change", parameters, f"groups.{name}"): n for name, n in groups.items()}
         return {name_report_table("change", parameters, "districts"): counts, **tables}
     if wish.report.name == "programme":
         return {report.table("groups"): enrol(report).counts}
     if wish.report.name == "coverage_map":
-        roster = report.read("roster") if len(read_attendance(workspace, "roster")) else None
+        roster = report.roster()
         session = report.read("session")
         found = {}
         for by in ("district", "jenjang", "assessment"):
@@ -105,14 +122,14 @@ def count_groups(pairs: pd.DataFrame, groupings: Sequence[str]) -> dict[str, pd.
     return {name: name_levels(pairs, name).fillna("").value_counts().astype("int64") for name in groupings}
 
 
-def _count_cells(workspace: Workspace, wish: Wish, rows: pd.DataFrame) -> pd.Series[int]:
+def _count_cells(ground: Ground, wish: Wish, rows: pd.DataFrame) -> pd.Series[int]:
     """Return the persons by district; under a filter of levels, those of the smallest level where these are few.
 
     A district's number of one level, beside its number of all, would give the other level's away.
     """
     counts = rows.groupby("district")["pid"].nunique()
     if getattr(wish.parameters, "jenjang", None):
-        every = Report(wish.report, wish.parameters.model_copy(update={"jenjang": []}), workspace)
+        every = ground.open(replace(wish, parameters=wish.parameters.model_copy(update={"jenjang": []})))
         table = "pairs" if wish.report.name == "change" else "session"
         persons = every.read(table).drop_duplicates(["district", "jenjang", "pid"])
         atoms = persons.groupby(["district", "jenjang"]).size()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,18 +21,17 @@ from bgtk_lib.editions import apply_decisions, make_passport, name_report_table,
 from bgtk_lib.engine.paired import Paired
 from bgtk_lib.engine.parameters import Common, check_parameters, find_report
 from bgtk_lib.engine.parameters import Report as Declaration
-from bgtk_lib.engine.rows import count_answer_states, read_attendance, read_key
+from bgtk_lib.engine.rows import load_table
 from bgtk_lib.errors import ParameterError, Text
 from bgtk_lib.findings import SEVERITY, Figure, Flow, Gate, Withheld
 from bgtk_lib.instrument.flags import FEWEST_PERSONS, PROFILES, Limits
-from bgtk_lib.quality.summary import ROWS_ORDER, account_rows, list_rows
+from bgtk_lib.quality.summary import ROWS_ORDER, list_rows
 from bgtk_lib.stages import read_gates
-from bgtk_lib.stages.review import read_item_decisions
 from bgtk_lib.words import SYNTHETIC_MARKS, join, plain, say
 from bgtk_lib.workspace import Workspace, open_workspace
 from bgtk_lib.workspace.declaration import Rules
 from bgtk_lib.workspace.plan_lock import PlanState, read_plan_state
-from bgtk_lib.workspace.store import hash_content, write_json
+from bgtk_lib.workspace.store import read_json, write_json
 
 DRAFT_MARK = "DRAF"
 ORDER = "wanted.json"
@@ -50,6 +49,10 @@ class Report:
         Its parameters, typed.
     workspace : Workspace
         Where its rows come from.
+    load : callable, optional
+        Name of a table → the whole table, of somebody who holds it already; else `rows.load_table`.
+    depends : mapping
+        What it depends on, part → SHA-256; empty where the notebook is run by hand.
     may_claim : bool
         Whether its design carries a sentence that names a cause.
     """
@@ -57,6 +60,8 @@ class Report:
     declaration: Declaration
     parameters: Common
     workspace: Workspace
+    load: Callable[[str], pd.DataFrame] | None = None
+    depends: Mapping[str, str] = field(default_factory=dict)
     figures: list[Figure] = field(default_factory=list)
     may_claim: bool = False
     _stops: set[tuple[str, ...]] = field(default_factory=set)
@@ -143,14 +148,7 @@ class Report:
         return frame.reset_index(drop=True)
 
     def _load(self, table: str) -> pd.DataFrame:
-        if table in ("session", "roster"):
-            return read_attendance(self.workspace, table)
-        if table in ("answer", "key"):
-            return count_answer_states(self.workspace) if table == "answer" else read_key(self.workspace)
-        # a table that no form or pair of waves gave rise to
-        if self.workspace.stage_record("score") and not self.workspace.has_derived(table):
-            return pd.DataFrame()
-        return self.workspace.read_derived(table)
+        return self.load(table) if self.load else load_table(self.workspace, table)
 
     def read_all(self) -> dict[str, pd.DataFrame]:
         """Return every table the declaration lets this report read, by name; all empty where fewer than 30 sat the form."""
@@ -160,7 +158,7 @@ class Report:
 
     @staticmethod
     def keep(frame: pd.DataFrame) -> Released:
-        """Return a table of items as it may be shown: it counts no persons, and rests on all of a form's."""
+        """Return a table of items or of files as it may be shown: it tells of no group of persons."""
         return Released(frame=frame)
 
     def record(self, released: Released) -> None:
@@ -201,11 +199,6 @@ class Report:
         known = {(figure.name, tuple(figure.where.items())) for figure in self.figures}
         self.figures += [one for one in figures if (one.name, tuple(one.where.items())) not in known]
         return figures
-
-    def item_decisions(self) -> pd.DataFrame:
-        """Return what the panel decided about the form's items, or about the one item: item_id, decision, who, date, reason."""
-        rows, item = read_item_decisions(self.workspace), getattr(self.parameters, "item", None)
-        return rows[rows["item_id"] == item] if item else rows[rows["form"] == getattr(self.parameters, "form", None)]
 
     @property
     def limits(self) -> Limits:
@@ -296,22 +289,12 @@ class Report:
 
     def roster(self) -> pd.DataFrame | None:
         """Return who was invited, or None where no roster came."""
-        return self.read("roster") if len(read_attendance(self.workspace, "roster")) else None
+        return self.read("roster") if len(self._load("roster")) else None
 
     def show_rows(self) -> None:
         """Show received = accepted + set aside for every table of the workspace."""
-        rows = account_rows(self.workspace.stage_record("ingest")["sources"], self.workspace.read_derived("set_aside"))
-        self.show(release_nested(list_rows(rows), self.plan, order=ROWS_ORDER), draw_row_account)
-
-    def inventory(self) -> Released:
-        """Return the sources with their files, rows and the first digits of their hash."""
-        rows = []
-        for source in self.workspace.stage_record("ingest")["sources"]:
-            digest = hash_content([entry["sha256"] for entry in source["files"]])[:12]
-            rows.append(
-                {"source": source["name"], "files": len(source["files"]), "rows": source["received"], "sha256": digest}
-            )
-        return Released(frame=pd.DataFrame(rows))
+        rows = list_rows(self.read("account"))
+        self.show(release_nested(rows, self.plan, order=ROWS_ORDER), draw_row_account)
 
     def show_flow(self, flow: Flow, draw: Callable[[Flow, Context], Sequence[Shown]]) -> None:
         """Draw and record how the rows came to those used; small steps are joined with the next."""
@@ -355,11 +338,12 @@ class Report:
         folder = Path.cwd()
         if (folder / ORDER).is_file():
             write_json(folder / "results.json", self.results())
-            passport = make_passport(self.workspace, self.declaration.name, self.parameters.model_dump(mode="json"))
+            parameters = self.parameters.model_dump(mode="json")
+            passport = make_passport(self.workspace, self.declaration.name, parameters, depends=self.depends)
             write_json(folder / "passport.json", passport | {"may_claim": self.may_claim})
 
     @property
-    def status(self) -> str:
+    def status(self) -> Literal["done", "held", "stopped"]:
         """``stopped``, ``held`` or ``done``."""
         states = {g.state for g in self._resting(self.declaration.rests_on) if g.closed}
         return "stopped" if "STOP" in states else "held" if "HOLD" in states else "done"
@@ -395,4 +379,5 @@ def open_report(name: str, variables: Mapping[str, Any]) -> Report:
     home = open_workspace(next((f for f in [here, *here.parents] if (f / "workspace.yaml").is_file()), here))
     values = {key: variables[key] for key in declaration.parameters.model_fields if key in variables}
     values = {key: value for key, value in values.items() if value not in (None, "")}
-    return Report(declaration, check_parameters(declaration, json.loads(json.dumps(values)), home), home)
+    parameters = check_parameters(declaration, json.loads(json.dumps(values)), home)
+    return Report(declaration, parameters, home, depends=(read_json(here / ORDER) or {}).get("depends", {}))

@@ -1,4 +1,4 @@
-"""Rows as reports read them: sittings and invitations with their district and level, answers counted by state."""
+"""Rows as reports read them, table by table: all that a report shows comes through here."""
 
 from __future__ import annotations
 
@@ -6,9 +6,53 @@ import numpy as np
 import pandas as pd
 
 from bgtk_lib.quality import place_sessions
+from bgtk_lib.quality.summary import account_rows
 from bgtk_lib.schema import conform
+from bgtk_lib.stages.review import read_item_decisions
 from bgtk_lib.workspace import Workspace
-from bgtk_lib.workspace.store import read_table
+from bgtk_lib.workspace.store import hash_content, read_table
+
+
+def load_table(workspace: Workspace, table: str) -> pd.DataFrame:
+    """Return a whole table by the name that reports declare it with.
+
+    Beside the derived tables: ``session`` and ``roster`` (with district and level), ``answer`` (counted by state), ``key``,
+    ``sources`` (what was read), ``account`` (rows received, accepted, set aside) and ``item_decisions``.
+
+    Raises
+    ------
+    StageError
+        If the stage that makes it has not run.
+    """
+    if table in ("session", "roster"):
+        return read_attendance(workspace, table)
+    made = {"answer": count_answer_states, "key": read_key, "sources": list_sources, "account": count_rows}
+    made |= {"item_decisions": read_item_decisions}
+    if table in made:
+        return made[table](workspace)
+    # a table that no form or pair of waves gave rise to
+    if workspace.stage_record("score") and not workspace.has_derived(table):
+        return pd.DataFrame()
+    return workspace.read_derived(table)
+
+
+def list_sources(workspace: Workspace) -> pd.DataFrame:
+    """Return the sources with their files, rows and the first digits of their hash."""
+    rows = [
+        {
+            "source": source["name"],
+            "files": len(source["files"]),
+            "rows": source["received"],
+            "sha256": hash_content([entry["sha256"] for entry in source["files"]])[:12],
+        }
+        for source in workspace.stage_record("ingest")["sources"]
+    ]
+    return pd.DataFrame(rows, columns=["source", "files", "rows", "sha256"])
+
+
+def count_rows(workspace: Workspace) -> pd.DataFrame:
+    """Return received = accepted + set aside for every table of the workspace."""
+    return account_rows(workspace.stage_record("ingest")["sources"], workspace.read_derived("set_aside"))
 
 
 def read_attendance(workspace: Workspace, table: str) -> pd.DataFrame:

@@ -1,18 +1,20 @@
-"""Which reports are wanted: every one that `workspace.yaml` asks for, grids multiplied out, parameters checked."""
+"""Which reports are wanted: every one that a list asks for, grids multiplied out, parameters checked."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from bgtk_lib.engine.parameters import Common, check_parameters, find_report
+from bgtk_lib.engine.parameters import Common, check_parameters, describe_parameters, find_report
 from bgtk_lib.engine.parameters import Report as Declaration
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.words import say
-from bgtk_lib.workspace import Workspace
+from bgtk_lib.workspace import Workspace, waves_by_phase
+from bgtk_lib.workspace.declaration import GridFile, ReportPlan
+from bgtk_lib.workspace.typed import declare, read_yaml
 
 PAIRED = {"waves": ("wave_pre", "wave_post"), "sittings": ("form", "wave")}  # of a grid: what each pair fills
 
@@ -23,6 +25,7 @@ class Wish:
 
     report: Declaration
     parameters: Common
+    minimum: int | None = None  # of a grid: fewer persons are withheld, and nothing else stops for it
 
     @property
     def slug(self) -> str:
@@ -34,10 +37,25 @@ class Wish:
         return "_".join([*parts, self.parameters.language]).lower().replace(".", "-") or "semua"
 
 
-def list_wishes(workspace: Workspace, *, edition: str | None = None, language: str | None = None) -> list[Wish]:
-    """Return every report that `workspace.yaml` asks for, grids multiplied out.
+def list_wishes(
+    workspace: Workspace,
+    *,
+    plans: Sequence[ReportPlan] | None = None,
+    edition: str | None = None,
+    language: str | None = None,
+) -> list[Wish]:
+    """Return every report that a list asks for, grids multiplied out.
 
     A grid's `waves`, a list of pairs, fills `wave_pre` and `wave_post`; its `sittings`, a list of pairs, `form` and `wave`.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Whose codes they may name.
+    plans : sequence of ReportPlan, optional
+        The list; by default that of `workspace.yaml`.
+    edition, language : str, optional
+        In place of what the list says.
 
     Raises
     ------
@@ -45,19 +63,59 @@ def list_wishes(workspace: Workspace, *, edition: str | None = None, language: s
         If a parameter is impossible, or two reports that differ would lie in one folder.
     """
     wishes: list[Wish] = []
-    for entry in workspace.declared.reports:
-        report = find_report(entry.report)
-        for values in itertools.product(*entry.grid.values()):
-            chosen = dict(entry.parameters) | dict(zip(entry.grid, values, strict=True))
-            for name, both in PAIRED.items():
-                if name in entry.grid and both[0] in report.parameters.model_fields:
-                    pair = chosen.pop(name)
-                    if not isinstance(pair, list) or len(pair) != 2:
-                        raise ParameterError(say(f"grid.{name}", report=report.name))
-                    chosen |= dict(zip(both, pair, strict=True))
-            wishes.append(wish_for(workspace, report.name, chosen, edition=edition, language=language))
+    for plan in workspace.declared.reports if plans is None else plans:
+        report = find_report(plan.report)
+        lists = {name: _list_values(workspace, report, name, values) for name, values in plan.grid.items()}
+        chosen = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
+        for one in [*(c for c in chosen if not any(_matches(c, left_out) for left_out in plan.exclude)), *plan.include]:
+            values = _fill_pairs(report, {**plan.parameters, **one})
+            wish = wish_for(workspace, report.name, values, edition=edition, language=language)
+            wishes.append(replace(wish, minimum=plan.minimum or (1 if plan.grid else None)))
     _refuse_same_folders(workspace, wishes)
     return wishes
+
+
+def read_grid(path: Path) -> GridFile:
+    """Return a grid file, checked as strictly as `workspace.yaml`.
+
+    Raises
+    ------
+    ParameterError
+        If it is absent, is not YAML, or says something it must not.
+    """
+    return declare(GridFile, read_yaml(path), where=path.name)
+
+
+def _list_values(workspace: Workspace, report: Declaration, name: str, values: list[Any] | Literal["all"]) -> list[Any]:
+    """Return the values of one list of a grid; for ``all`` every one there is in this workspace."""
+    if values != "all":
+        return values
+    if name == "waves" and PAIRED["waves"][0] in report.parameters.model_fields:
+        return [[*pair] for pair in waves_by_phase(workspace.declared.waves)]
+    found = [row for row in describe_parameters(report, workspace) if row["name"] == name]
+    if not found or not found[0]["allowed"]:
+        raise ParameterError(say("grid.no_all", report=report.name, name=name))
+    allowed: list[Any] = found[0]["allowed"]
+    return allowed
+
+
+def _fill_pairs(report: Declaration, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with the pairs of a grid in their places."""
+    for name, both in PAIRED.items():
+        if name in chosen and both[0] in report.parameters.model_fields:
+            pair = chosen.pop(name)
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise ParameterError(say(f"grid.{name}", report=report.name))
+            chosen |= dict(zip(both, pair, strict=True))
+    return chosen
+
+
+def _matches(chosen: Mapping[str, Any], left_out: Mapping[str, Any]) -> bool:
+    """Whether a combination is one of those left out: each value named is its own, or one of those named."""
+    return all(
+        name in chosen and (chosen[name] == value or (isinstance(value, list) and chosen[name] in value))
+        for name, value in left_out.items()
+    )
 
 
 def _refuse_same_folders(workspace: Workspace, wishes: list[Wish]) -> None:

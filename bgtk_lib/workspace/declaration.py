@@ -105,11 +105,26 @@ class Rules(Declared):
 
 
 class ReportPlan(Declared):
-    """One report to make, or a grid of them: each combination of the lists in `grid`."""
+    """One report to make, or a grid of them: each combination of the lists in `grid`.
+
+    A list may be the word ``all``: every value there is. `exclude` leaves combinations out, `include` adds single ones;
+    those with fewer than `minimum` persons are withheld and not run.
+    """
 
     report: str
     parameters: dict[str, Any] = {}
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)] | Literal["all"]] = {}
+    include: list[dict[str, Any]] = []
+    exclude: list[dict[str, Any]] = []
+    minimum: Annotated[int, Field(ge=1)] | None = None
+
+
+class GridFile(Declared):
+    """A file of reports to make, for `bgtk batch`."""
+
+    edition: str | None = None
+    language: Literal["id", "en"] | None = None
+    reports: Annotated[list[ReportPlan], Field(min_length=1)]
 
 
 class WorkspaceDeclaration(Declared):

@@ -1,0 +1,94 @@
+"""The list of an edition's reports: an entry beside each, one page over all, and a manifest of every file's hash."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bgtk_lib.engine.cover import name_report
+from bgtk_lib.engine.html import render_index
+from bgtk_lib.engine.parameters import REPORTS, find_report
+from bgtk_lib.engine.report import Report
+from bgtk_lib.errors import Text
+from bgtk_lib.words import SYNTHETIC_MARK
+from bgtk_lib.workspace import Workspace
+from bgtk_lib.workspace.store import read_json, write_json, write_text
+
+if TYPE_CHECKING:
+    from bgtk_lib.engine.batch import Made
+
+ENTRY = ".entry.json"
+
+
+def entry_path(folder: Path) -> Path:
+    """Return where the entry of a report lies: beside its folder, so that a failed one has its entry too."""
+    return folder.with_name(folder.name + ENTRY)
+
+
+def read_entry(folder: Path) -> dict[str, Any] | None:
+    """Return what was noted of a report; None where nothing was, or it cannot be read."""
+    try:
+        entry: dict[str, Any] | None = read_json(entry_path(folder))
+    except ValueError:
+        return None
+    return entry
+
+
+def write_entry(folder: Path, report: Report, made: Made, **facts: Any) -> None:
+    """Note what became of a report, with what the index shows of it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the report.
+    report : Report
+        As its notebook left it.
+    made : Made
+        What became of it.
+    **facts
+        What else is noted: `depends`, `files`, `seconds`.
+    """
+    passport = read_json(folder / "passport.json") or {}
+    entry = {
+        "title": _both(name_report(report)),
+        "report": report.declaration.name,
+        "status": made.status,
+        "reason": _both(made.reason) if made.reason else None,
+        "assessment": ", ".join(report.selection.get("assessment", [])),
+        "waves": " → ".join(report.selection.get("wave", [])),
+        "made": passport.get("made"),
+        "districts": ", ".join(getattr(report.parameters, "districts", [])),
+        "language": report.parameters.language,
+        "gates": sorted({g.code for g in report.gates if g.closed and g.code in report.declaration.rests_on}),
+        "href": made.page.relative_to(folder.parent.parent).as_posix() if made.page else None,
+    }
+    write_json(entry_path(folder), entry | facts)
+
+
+def _both(text: Text) -> dict[str, str]:
+    return {"id": text.id, "en": text.en}
+
+
+def write_index(workspace: Workspace, edition: str) -> Path:
+    """Write the edition's `index.html`, the stopped and failed reports too, from what lies in its folder."""
+    folder = workspace.root / "reports" / edition
+    entries = []
+    for path in sorted(folder.glob(f"*/*{ENTRY}")):
+        entry = read_json(path)
+        words: dict[str, Text | None] = {
+            "title": Text(**entry["title"]),
+            "report_name": find_report(entry["report"]).title,
+        }
+        words["reason"] = Text(**entry["reason"]) if entry["reason"] else None
+        entries.append(
+            {**entry, **words, "made": datetime.fromisoformat(entry["made"]).date() if entry["made"] else None}
+        )
+    order = [*REPORTS]
+    entries.sort(key=lambda e: (order.index(e["report"]), e["waves"], e["assessment"]))
+    synthetic = workspace.declared.data_kind == "synthetic"
+    page = render_index(
+        entries, edition=edition, language=workspace.language, marks=[SYNTHETIC_MARK] if synthetic else []
+    )
+    write_text(folder / "index.html", page)
+    return folder / "index.html"

@@ -1,0 +1,480 @@
+"""Batches: only what changed is made again, nothing stale passes for fresh, and no failure spoils the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pandas as pd
+import pytest
+import yaml
+
+from bgtk_lib import cli
+from bgtk_lib.engine import batch, freshness, run
+from bgtk_lib.engine.batch import FILES, make_reports, rehearse
+from bgtk_lib.engine.cluster import connect
+from bgtk_lib.engine.freshness import Ground, hash_code, list_code, list_differences, sum_by_group
+from bgtk_lib.engine.index import entry_path, read_entry
+from bgtk_lib.engine.notebooks import notebooks_folder
+from bgtk_lib.engine.wishes import list_wishes, read_grid, report_folder, wish_for
+from bgtk_lib.workspace import open_workspace
+
+PED = {"assessment": "PED", "wave_pre": "p1-pre", "wave_post": "p1-post"}
+LARGE = {"wave_pre": "p2-pre", "wave_post": "p2-post"}
+SELATAN, TENGAH = "18.01", "18.02"  # with enough teachers in phase II
+
+
+def write_notebooks(folder, extra=""):
+    """Write every notebook with its own parameters and no more in it than opening and closing, and what is given."""
+    folder.mkdir(exist_ok=True)
+    for path in notebooks_folder().glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        parameters = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+        name = next(r.name for r in freshness.REPORTS.values() if r.notebook == path.name)
+        source = f"from bgtk_lib.engine.report import open_report\nreport = open_report({name!r}, vars())"
+        cells = [parameters, *map(nbformat.v4.new_code_cell, (source, extra, "report.close()"))]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata), folder / path.name)
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    """A function that writes short notebooks, which stand in the place of the real ones."""
+    folder = tmp_path / "notebooks"
+    for module in (run, freshness):
+        monkeypatch.setattr(module, "notebooks_folder", lambda: folder)
+
+    def write(extra=""):
+        write_notebooks(folder, extra)
+
+    write()
+    return write
+
+
+@pytest.fixture
+def place(notebooks, monkeypatch):
+    """Where something can be spoiled."""
+    return SimpleNamespace(notebooks=notebooks, monkeypatch=monkeypatch)
+
+
+def wish(workspace, **parameters):
+    return wish_for(workspace, "change", {**PED, **parameters})
+
+
+def kept(made):
+    return [one.kept for one in made]
+
+
+def alter(path, change):
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def alter_rows(workspace, table, rows, **values):
+    """Change some rows of a derived table as if the data had been others."""
+    path = workspace.folder("scores") / table / "part-0.parquet"
+    frame = pd.read_parquet(path)
+    chosen = rows(frame)
+    assert chosen.any()
+    for column, value in values.items():
+        frame.loc[chosen, column] += value
+    frame.to_parquet(path, index=False)
+
+
+# ---------------------------------------------------------------- only what changed
+
+
+def test_what_did_not_change_is_not_made_again(province_copy, notebooks):
+    wishes = [wish(province_copy), wish(province_copy, language="en")]
+    first = make_reports(province_copy, wishes)
+    pages = [one.page.stat().st_mtime_ns for one in first]
+    second = make_reports(province_copy, wishes)
+    assert (kept(first), kept(second)) == ([False, False], [True, True])
+    assert [one.page.stat().st_mtime_ns for one in second] == pages
+    assert [(one.status, one.reason) for one in first] == [(one.status, one.reason) for one in second]
+    assert kept(make_reports(province_copy, wishes, anew=True)) == [False, False]
+
+
+def spoil_rules(workspace, place):
+    path = workspace.root / "workspace.yaml"
+    declared = yaml.safe_load(path.read_text(encoding="utf-8"))
+    declared["rules"] |= {"cluster": "district"}
+    path.write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
+
+
+def spoil_notebook(workspace, place):
+    place.notebooks("changed = 1")
+
+
+def spoil_code(workspace, place):
+    place.monkeypatch.setattr(freshness, "hash_code", lambda *roots: "other")
+
+
+def spoil_rows(workspace, place):
+    alter_rows(workspace, "pairs", lambda frame: frame["assessment"].eq("PED"), score_pre=1e-9)
+
+
+def spoil_decisions(workspace, place):
+    rows = "date,who,code,scope,decision,reason\n2026-05-01,Panel,C05,,lift,dibahas\n"
+    (workspace.root / "data" / "decisions").mkdir(exist_ok=True)
+    (workspace.root / "data" / "decisions" / "gates.csv").write_text(rows, encoding="utf-8")
+
+
+def spoil_gates(workspace, place):
+    path = workspace.stage_folder("score") / "stage.json"
+    alter(path, lambda text: text.replace('"state": "OK"', '"state": "HOLD"'))
+
+
+def spoil_hidden(workspace, place):
+    path = workspace.root / "reports" / "draf" / "plan-10.json"
+    plan = json.loads(path.read_text(encoding="utf-8"))
+    table = next(name for name in plan["hidden"] if name.startswith("change("))
+    plan["hidden"][table]["18.01"] = "small"
+    path.write_text(json.dumps(plan), encoding="utf-8")
+
+
+def spoil_libraries(workspace, place):
+    place.monkeypatch.setattr(freshness, "library_versions", lambda: {"pandas": "0"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "part"),
+    [
+        (spoil_rules, "declared"),
+        (spoil_notebook, "notebook"),
+        (spoil_code, "code"),
+        (spoil_rows, "rows"),
+        (spoil_gates, "gates"),
+        (spoil_hidden, "hidden"),
+        (spoil_libraries, "libraries"),
+    ],
+)
+def test_each_part_that_changes_makes_the_report_again(spoil, part, province_copy, place):
+    one = wish(province_copy)
+    made = make_reports(province_copy, [one])
+    before = read_entry(report_folder(province_copy, one))["depends"]
+    spoil(province_copy, place)
+    again = open_workspace(province_copy.root)
+    assert part in list_differences(before, Ground(again).find_dependencies(one))
+    second = make_reports(again, [one])
+    assert kept([*made, *second]) == [False, False]
+    assert kept(make_reports(again, [one])) == [True]
+
+
+def test_a_lifted_gate_makes_the_report_again(province_copy, place):
+    one = wish(province_copy)
+    make_reports(province_copy, [one])
+    spoil_gates(province_copy, place)
+    before = Ground(province_copy).find_dependencies(one)
+    spoil_decisions(province_copy, place)
+    assert "gates" in list_differences(before, Ground(province_copy).find_dependencies(one))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_touched_by_hand_is_made_again(name, province_copy, notebooks):
+    one = wish(province_copy)
+    folder = make_reports(province_copy, [one])[0].page.parent
+    alter(folder / name, lambda text: text + " ")
+    assert kept(make_reports(province_copy, [one])) == [False]
+    (folder / name).unlink()
+    assert kept(make_reports(province_copy, [one])) == [False]
+
+
+@pytest.mark.parametrize("content", ["", "{", "null", "[]"])
+def test_a_spoiled_entry_counts_for_none(content, province_copy, notebooks):
+    one = wish(province_copy)
+    make_reports(province_copy, [one])
+    entry_path(report_folder(province_copy, one)).write_text(content, encoding="utf-8")
+    assert kept(make_reports(province_copy, [one])) == [False]
+
+
+def test_another_district_s_rows_leave_a_report_alone(province_copy, notebooks):
+    """Reports of one district, of another and of all; then the pairs of the one change."""
+    wishes = [wish(province_copy, districts=codes, **LARGE) for codes in ([SELATAN], [TENGAH], [])]
+    make_reports(province_copy, wishes)
+    alter_rows(
+        province_copy,
+        "pairs",
+        lambda frame: frame["assessment"].eq("PED") & frame["district"].eq(SELATAN),
+        score_post=1.0,
+    )
+    assert kept(make_reports(province_copy, wishes)) == [False, True, False]
+    alter_rows(province_copy, "pairs", lambda frame: frame["assessment"].eq("KEP"), score_post=1.0)
+    assert kept(make_reports(province_copy, wishes)) == [True, True, True]
+
+
+def test_sums_see_every_cell_and_the_order():
+    frame = pd.DataFrame({"district": ["a", "b", "a", None], "x": [1.0, 2.0, 3.0, float("nan")]})
+
+    def sums(of):
+        return dict(sum_by_group(of, ["district"])["groups"])
+
+    before = sums(frame)
+    assert len(before) == 3
+    for place, value in ((0, 1.0 + 1e-15), (2, 3.5)):
+        other = sums(frame.assign(x=frame["x"].where(frame.index != place, value)))
+        assert {key for key in before if before[key] != other[key]} == {"a"}
+    assert sums(frame.iloc[[2, 1, 0, 3]])["a"] != before["a"]
+    assert sum_by_group(frame.rename(columns={"x": "y"}), [])["columns"] != sum_by_group(frame, [])["columns"]
+
+
+def test_code_counts_where_it_is_used():
+    """A change report rests on the estimate of change; the made-up province and the command line are nobody's ground."""
+    used = {path.relative_to(freshness.LIBRARY).as_posix() for path in list_code("04_change.ipynb")}
+    assert {"change/estimate.py", "change/multilevel/shrink.py", "display/change.py", "engine/html.py"} <= used
+    assert not {path for path in used if path.startswith(("synthetic", "exports")) or path == "cli.py"}
+    assert hash_code("04_change.ipynb") != hash_code("00_data_quality.ipynb")
+
+
+# ---------------------------------------------------------------- one failure, and the rest
+
+POISON = {
+    "an error": ("1 / 0", "ZeroDivisionError"),
+    "a dead kernel": ("import os; os._exit(9)", "process died"),
+    "no end": ("import time; time.sleep(300)", "longer than 3 seconds"),
+    "no results": ("type(report).close = lambda self: None", "did not write its results"),
+}
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_one_failure_is_explained_and_the_rest_is_made(name, province_copy, notebooks):
+    source, says = POISON[name]
+    wishes = [wish_for(province_copy, "change", {**PED, "assessment": code}) for code in ("PED", "KEP", "SSL")]
+    good = make_reports(province_copy, wishes)
+    before = good[1].page.read_bytes()
+    notebooks(f"if assessment == 'KEP':\n    {source}")
+    made = make_reports(province_copy, wishes, limit=3)
+    assert [one.status == "failed" for one in made] == [False, True, False]
+    assert says in made[1].reason.en
+    assert good[1].page.read_bytes() == before  # the old page is still whole
+    index = (province_copy.root / "reports" / "draf" / "index.html").read_text(encoding="utf-8")
+    assert made[1].reason.id.split(":")[0].split(" (")[0] in index
+    notebooks()
+    assert [one.status == "failed" for one in make_reports(province_copy, wishes)] == [False] * 3
+
+
+FULL = """
+import resource, signal, sys
+from bgtk_lib.engine.batch import make_reports
+from bgtk_lib.engine.wishes import wish_for
+from bgtk_lib.workspace import open_workspace
+workspace = open_workspace(sys.argv[1])
+pair = {"wave_pre": "p1-pre", "wave_post": "p1-post"}
+wishes = [wish_for(workspace, "change", pair | {"assessment": code}) for code in ("PED", "KEP")]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))  # a page is larger, a list of reports is not
+made = make_reports(workspace, wishes)
+print([one.status for one in made], made[0].reason.en)
+"""
+
+
+def test_a_full_disk_spoils_nothing_and_the_next_run_goes_on(province_copy):
+    wishes = [wish_for(province_copy, "change", {**PED, "assessment": code}) for code in ("PED", "KEP")]
+    Ground(province_copy).find_dependencies(wishes[0])  # writes its sums while there is room
+    told = subprocess.run(
+        [sys.executable, "-c", FULL, str(province_copy.root)], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.startswith("['failed', 'failed']"), told.stdout
+    assert "disk is full" in told.stdout
+    folder = report_folder(province_copy, wishes[0])
+    assert not folder.exists()
+    assert not [*folder.parent.glob(".*")]  # nothing half-made
+    assert [one.status for one in make_reports(province_copy, wishes)] == ["held", "held"]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_an_interrupted_batch_goes_on_where_it_was(province_copy, notebooks):
+    wishes = [wish_for(province_copy, "change", {**PED, "assessment": code}) for code in ("PED", "KEP", "SSL")]
+    told = []
+
+    def interrupt(text):
+        told.append(text)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_reports(province_copy, wishes, interrupt, workers=1)
+    there = [report_folder(province_copy, one).is_dir() for one in wishes]
+    assert told
+    assert 1 <= sum(there) < 3
+    assert (province_copy.root / "reports" / "draf" / "index.html").is_file()
+    assert kept(make_reports(province_copy, wishes)) == there
+
+
+def test_side_by_side_is_the_same_as_one_by_one(province_copy):
+    """The real notebooks, to the byte apart from times."""
+    wishes = [
+        wish(province_copy, language=language, assessment=code) for language in ("id", "en") for code in ("PED", "SSL")
+    ]
+    found = []
+    for workers in (1, 4):
+        made = make_reports(province_copy, wishes, workers=workers, anew=True)
+        pages = [one.page.read_text(encoding="utf-8") for one in made]
+        times = [json.loads((one.page.parent / "passport.json").read_text(encoding="utf-8"))["made"] for one in made]
+        found.append([page.replace(time, "") for page, time in zip(pages, times, strict=True)])
+    assert found[0] == found[1]
+
+
+# ---------------------------------------------------------------- grids
+
+
+def write_grid(folder, *plans, **more):
+    path = folder / "grid.yaml"
+    path.write_text(yaml.safe_dump({"reports": list(plans), **more}), encoding="utf-8")
+    return path
+
+
+def slugs(workspace, path):
+    return [one.slug for one in list_wishes(workspace, plans=read_grid(path).reports)]
+
+
+def test_a_grid_is_multiplied_out_with_all_values_without_some_and_with_others(small_province, tmp_path):
+    plan = {
+        "report": "change",
+        "grid": {"assessment": ["PED", "KEP", "SSL"], "waves": "all"},
+        "exclude": [{"assessment": "KEP", "waves": ["p2-pre", "p2-post"]}, {"assessment": ["SSL"]}],
+        "include": [{"assessment": "MAT", "wave_pre": "p1-pre", "wave_post": "p1-post"}],
+    }
+    found = slugs(small_province, write_grid(tmp_path, plan))
+    pairs = [pair.removesuffix("-pre") for pair in small_province.declared.waves if pair.endswith("-pre")]
+    wanted = [f"{code}_{p}-pre_{p}-post_id" for code in ("ped", "kep") for p in pairs if (code, p) != ("kep", "p2")]
+    assert found == [*wanted, "mat_p1-pre_p1-post_id"]
+
+
+def test_all_districts_are_fifteen(small_province, tmp_path):
+    plan = {"report": "change", "parameters": PED, "grid": {"districts": "all"}}
+    assert len(slugs(small_province, write_grid(tmp_path, plan))) == 15
+
+
+@pytest.mark.parametrize(
+    ("grid", "says"),
+    [
+        ({"reports": [{"report": "chnge"}]}, "change"),
+        ({"reports": [{"report": "change", "grids": {}}]}, "grid"),
+        ({"reports": [{"report": "change", "grid": {"assessment": []}}]}, "assessment"),
+        ({"reports": [{"report": "change", "grid": {"population_label": "all"}}]}, "population_label"),
+        ({"reports": [{"report": "change", "parameters": PED, "minimum": 0}]}, "minimum"),
+        ({"reports": [{"report": "change", "parameters": PED}], "editions": "x"}, "edition"),
+        ({"reports": [{"report": "change", "parameters": PED, "include": [{"distrits": "18.01"}]}]}, "districts"),
+    ],
+)
+def test_an_impossible_grid_is_refused_before_anything_runs(grid, says, small_province, capsys):
+    path = small_province.root / "impossible.yaml"
+    path.write_text(yaml.safe_dump(grid), encoding="utf-8")
+    code = cli.main(["batch", str(path), "--workspace", str(small_province.root), "--language", "en"])
+    assert code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_too_few_teachers_are_withheld_and_stop_nothing(province_copy, notebooks, tmp_path):
+    pairs = province_copy.read_derived("pairs").query("assessment == 'PED' and wave_pre == 'p1-pre'")
+    counts = pairs.groupby("district")["pid"].nunique()
+    least = int(counts.max())
+    plan = {"report": "change", "parameters": PED, "grid": {"districts": "all"}, "minimum": least}
+    wishes = list_wishes(province_copy, plans=read_grid(write_grid(tmp_path, plan)).reports)
+    made = make_reports(province_copy, wishes)
+    assert {one.wish.parameters.districts[0] for one in made if one.status != "withheld"} == {
+        code for code, n in counts.items() if n == least
+    }
+    few = [one for one in made if one.status == "withheld"]
+    assert all(one.page is None for one in few)
+    assert all(str(least) in one.reason.en for one in few)
+    index = (province_copy.root / "reports" / "draf" / "index.html").read_text(encoding="utf-8")
+    assert index.count('data-status="withheld"') == len(few)
+    assert "tidak dibuat" in index
+
+
+def test_a_rehearsal_tells_and_runs_nothing(province_copy, notebooks, tmp_path, capsys):
+    plan = {"report": "change", "parameters": PED, "grid": {"assessment": ["PED", "KEP", "SSL"]}}
+    path = write_grid(tmp_path, plan)
+    given = ["batch", str(path), "--rehearse", "--workspace", str(province_copy.root), "--language", "en"]
+    wishes = list_wishes(province_copy, plans=read_grid(path).reports, language="en")
+    make_reports(province_copy, wishes[:1])
+    files = sorted((province_copy.root / "reports").rglob("*"))
+    assert cli.main([*given, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["action"] for one in told["reports"]] == ["keep", "make", "make"]
+    assert cli.main(given) == 0
+    assert "To be made: 2; kept: 1" in capsys.readouterr().out
+    assert not [p for p in sorted((province_copy.root / "reports").rglob("*")) if p not in files]
+    alter(
+        province_copy.root / "workspace.yaml", lambda text: text.replace("plausible_values: 20", "plausible_values: 6")
+    )
+    assert rehearse(province_copy, wishes)[0].action == "keep"  # this one has not looked again
+
+
+def test_a_rehearsal_names_what_a_gate_stops(province_copy, notebooks):
+    path = province_copy.stage_folder("score") / "stage.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    for gate in record["gates"]:
+        if gate["code"] == "C01" and gate["scope"]["assessment"] == "PED":
+            gate["state"] = "STOP"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    wishes = [wish(province_copy), wish(province_copy, assessment="KEP")]
+    assert [one.stopped for one in rehearse(province_copy, wishes)] == [True, False]
+
+
+@pytest.mark.parametrize("option", [["--workers", "0"], ["--workers", "two"], ["--limit", "-1"], ["--limit", "1.5"]])
+def test_impossible_options_are_refused(option, small_province, tmp_path):
+    path = write_grid(tmp_path, {"report": "change", "parameters": PED})
+    assert cli.main(["batch", str(path), "--workspace", str(small_province.root), *option]) == 2
+
+
+# ---------------------------------------------------------------- beyond one machine
+
+
+def test_nobody_at_the_address_is_said_before_anything_runs(small_province, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("bgtk_lib.engine.cluster.PATIENCE", 0.5)
+    path = write_grid(tmp_path, {"report": "change", "parameters": PED})
+    nobody = "tcp://localhost:" + "9"
+    given = ["batch", str(path), "--workspace", str(small_province.root), "--scheduler", nobody]
+    assert cli.main(given) == 2
+    assert nobody in capsys.readouterr().err
+
+
+def test_a_lost_worker_of_a_cluster_loses_no_report(province_copy):
+    """Three worker processes of `dask.distributed`; one is killed while it works."""
+    from distributed import LocalCluster
+
+    wishes = [
+        wish(province_copy, assessment=code, language=lang) for code in ("PED", "KEP", "SSL") for lang in ("id", "en")
+    ]
+    with LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        killed = []
+
+        def kill_one(_):
+            if not killed:
+                process = next(iter(cluster.workers.values())).process.process
+                killed.append(process.pid)
+                os.kill(process.pid, signal.SIGKILL)
+
+        made = make_reports(province_copy, wishes, kill_one, executor=connect(cluster.scheduler_address))
+    assert killed
+    assert [one.status for one in made] == ["held"] * 6
+    local = make_reports(province_copy, wishes)
+    assert kept(local) == [True] * 6
+
+
+def test_processes_of_their_own_make_the_same(province_copy):
+    """What `dask.distributed` and process pools need: everything handed over can be pickled."""
+    import pickle
+
+    one = wish(province_copy)
+    handed = pickle.loads(pickle.dumps((batch._make_or_fail, province_copy, one, {"rows": "x"}, 3.0)))
+    assert handed[1:3] == (province_copy, one)
+
+
+def test_pages_are_the_same_whether_made_alone_or_among_others(province_copy, tmp_path):
+    """A page names the rows it reads, not the state of the whole workspace."""
+    one = wish(province_copy, districts=[TENGAH], **LARGE)
+    page = make_reports(province_copy, [one])[0].page.read_text(encoding="utf-8")
+    alter_rows(province_copy, "pairs", lambda frame: frame["district"].eq(SELATAN), score_post=1.0)
+    shutil.rmtree(Path(province_copy.root) / "reports")
+    again = make_reports(province_copy, [one])[0].page.read_text(encoding="utf-8")
+    times = [json.loads(text.split('id="bgtk-passport">')[1].split("</script>")[0])["made"] for text in (page, again)]
+    assert page.replace(times[0], "") == again.replace(times[1], "")
