@@ -16,9 +16,10 @@ from bgtk_lib.disclosure import Plan, name_table, plan_suppression
 from bgtk_lib.findings import Gate
 from bgtk_lib.words import sentences
 from bgtk_lib.workspace import Workspace
-from bgtk_lib.workspace.store import library_versions, read_json, write_json
+from bgtk_lib.workspace.store import hash_file, library_versions, read_json, read_sealed, write_json, write_sealed
 from bgtk_lib.workspace.typed import read_decision_rows, require_known
 
+MANIFEST = "manifest.json"
 DECISION_COLUMNS = ("date", "who", "code", "scope", "decision", "reason")
 SELECTS = (
     *("assessment", "form", "wave", "wave_pre", "wave_post", "districts", "jenjang"),
@@ -91,6 +92,42 @@ def read_plan(workspace: Workspace, *, edition: str, min_cell: int) -> Plan:
     """Return the edition's plan; one without tables where none was made (every small figure is withheld all the same)."""
     stored = read_json(plan_path(workspace, edition, min_cell)) or {}
     return Plan(min_cell=min_cell, hidden=stored.get("hidden", {}))
+
+
+def write_manifest(folder: Path) -> None:
+    """Write the hash of every file of an edition, sealed: what `verify_edition` holds them against."""
+    files = {path.relative_to(folder).as_posix(): hash_file(path) for path in _list_files(folder)}
+    write_sealed(folder / MANIFEST, {"format": 1, "files": files})
+
+
+def verify_edition(folder: Path) -> dict[str, list[str]]:
+    """Return the files of an edition that are not as its manifest says.
+
+    Returns
+    -------
+    dict
+        ``altered``, ``missing`` and ``unknown`` → paths within the edition; all empty where nothing was touched.
+
+    Raises
+    ------
+    ParameterError
+        If there is no manifest.
+    LinkageError
+        If the manifest itself was altered.
+    """
+    known = read_sealed(folder / MANIFEST, kind=1, altered="edition.manifest_altered")["files"]
+    found = {path.relative_to(folder).as_posix(): path for path in _list_files(folder)}
+    return {
+        "altered": [name for name, path in found.items() if name in known and hash_file(path) != known[name]],
+        "missing": sorted(known.keys() - found.keys()),
+        "unknown": sorted(found.keys() - known.keys()),
+    }
+
+
+def _list_files(folder: Path) -> list[Path]:
+    """Return an edition's files but for its manifest; what a report in the making holds is nobody's yet."""
+    parts = [path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST]
+    return sorted(path for path in parts if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def make_passport(

@@ -11,9 +11,9 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from bgtk_lib.cli import data, reports
+from bgtk_lib.cli import data, editions, reports
 from bgtk_lib.cli.said import tell_user
 from bgtk_lib.errors import BgtkError, Language, ParameterError
 from bgtk_lib.words import say, sentences
@@ -45,6 +45,9 @@ RUN: dict[str, Callable[[argparse.Namespace, Language], int]] = {
     "score": data.run_stage("score"),
     "report": reports.run_report,
     "batch": reports.run_batch,
+    "reproduce": editions.run_reproduce,
+    "verify": editions.run_verify,
+    "compare": editions.run_compare,
     "parameters": reports.run_parameters,
     "plan": data.run_plan,
     "export": data.run_export,
@@ -53,57 +56,68 @@ RUN: dict[str, Callable[[argparse.Namespace, Language], int]] = {
 COMMANDS = (*RUN,)
 
 
+Argument = tuple[tuple[str, ...], str, dict[str, Any]]  # words, key of the help, how argparse takes it
+EVERY: list[Argument] = [
+    (("--workspace",), "workspace", {"default": ".", "metavar": "DIR"}),
+    (("--language",), "language", {"choices": ["id", "en"]}),
+    (("--json",), "json", {"action": "store_true"}),
+]
+MAKING: list[Argument] = [
+    (("--edition",), "edition", {"metavar": "ID"}),
+    (("--anew",), "anew", {"action": "store_true"}),
+    (("--limit",), "limit", {"metavar": "N", "default": "1800"}),
+]
+SIDE_BY_SIDE: list[Argument] = [(("--workers",), "workers", {"metavar": "N"})]
+ARGUMENTS: dict[str, list[Argument]] = {
+    "demo": [
+        (("--size",), "size", {"default": "small"}),
+        (("--scenario",), "scenario", {"default": "sound"}),
+        (("--seed",), "seed", {"default": "20251018"}),
+        (("--fault",), "fault", {"action": "append", "default": []}),
+        (("--folder",), "folder", {"default": "demo"}),
+    ],
+    "run": [*MAKING, *SIDE_BY_SIDE],
+    "report": [
+        (("name",), "report_name", {}),
+        (("-p",), "p", {"action": "append", "default": [], "metavar": "NAME=VALUE", "dest": "parameters"}),
+        (("--params",), "params", {"metavar": "FILE"}),
+        *MAKING,
+    ],
+    "batch": [
+        (("grid",), "grid", {"metavar": "GRID.yaml"}),
+        (("--rehearse",), "rehearse", {"action": "store_true"}),
+        (("--scheduler",), "scheduler", {"metavar": "TCP://…"}),
+        *MAKING,
+        *SIDE_BY_SIDE,
+    ],
+    "reproduce": [(("page",), "page", {"metavar": "REPORT.html"})],
+    "verify": [(("edition",), "edition_folder", {"metavar": "reports/EDITION"})],
+    "compare": [(("first",), "first", {"metavar": "EDITION"}), (("second",), "second", {"metavar": "EDITION"})],
+    "parameters": [(("name",), "report_name", {})],
+    "plan": [(("--lock",), "lock", {"action": "store_true"})],
+    "export": [
+        (("kind",), "export_kind", {"nargs": "?", "default": ""}),
+        (("--form",), "form", {}),
+        (("--wave",), "wave", {"nargs": "+", "action": "extend", "default": [], "metavar": "W"}),
+        *(((f"--{ground}",), ground, {}) for ground in ("reference", "recipient", "agreement")),
+        (("--to",), "to", {"metavar": "FOLDER"}),
+    ],
+}
+
+
 def build_parser(language: Language) -> Parser:
     """Return the command line, its help in one language."""
 
     def told(key: str) -> str:
         return sentences()[f"cli.help.{key}"][language]
 
-    shared = Parser(add_help=False)
-    shared.add_argument("--workspace", default=".", metavar="DIR", help=told("workspace"))
-    shared.add_argument("--language", choices=["id", "en"], help=told("language"))
-    shared.add_argument("--json", action="store_true", help=told("json"))
     parser = Parser(prog="bgtk", description=told("bgtk"), epilog=told("exit_codes"))
     commands = parser.add_subparsers(dest="command", metavar="|".join(COMMANDS), parser_class=Parser)
     for name in COMMANDS:
-        one = commands.add_parser(name, parents=[shared], help=told(name), description=told(name))
-        if name == "demo":
-            one.add_argument("--size", default="small", help=told("size"))
-            one.add_argument("--scenario", default="sound", help=told("scenario"))
-            one.add_argument("--seed", default="20251018", help=told("seed"))
-            one.add_argument("--fault", action="append", default=[], help=told("fault"))
-            one.add_argument("--folder", default="demo", help=told("folder"))
-        if name == "report":
-            one.add_argument("name", help=told("report_name"))
-            one.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", dest="parameters", help=told("p"))
-            one.add_argument("--params", metavar="FILE", help=told("params"))
-        if name == "parameters":
-            one.add_argument("name", help=told("report_name"))
-        if name == "plan":
-            one.add_argument("--lock", action="store_true", help=told("lock"))
-        if name == "export":
-            one.add_argument("kind", nargs="?", default="", help=told("export_kind"))
-            one.add_argument("--form", help=told("form"))
-            one.add_argument("--wave", nargs="+", action="extend", default=[], metavar="W", help=told("wave"))
-            for ground in ("reference", "recipient", "agreement"):
-                one.add_argument(f"--{ground}", help=told(ground))
-            one.add_argument("--to", metavar="FOLDER", help=told("to"))
-        if name in ("run", "report", "batch"):
-            _add_making(one, name, told)
+        one = commands.add_parser(name, help=told(name), description=told(name))
+        for words, key, how in (*EVERY, *ARGUMENTS.get(name, [])):
+            one.add_argument(*words, help=told(key), **how)
     return parser
-
-
-def _add_making(one: argparse.ArgumentParser, name: str, told: Callable[[str], str]) -> None:
-    """Add the options of the commands that make reports."""
-    if name == "batch":
-        one.add_argument("grid", metavar="GRID.yaml", help=told("grid"))
-        one.add_argument("--rehearse", action="store_true", help=told("rehearse"))
-        one.add_argument("--scheduler", metavar="TCP://…", help=told("scheduler"))
-    one.add_argument("--edition", metavar="ID", help=told("edition"))
-    one.add_argument("--anew", action="store_true", help=told("anew"))
-    one.add_argument("--limit", metavar="N", default="1800", help=told("limit"))
-    if name != "report":
-        one.add_argument("--workers", metavar="N", help=told("workers"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check_places(chosen: argparse.Namespace) -> None:
     """Refuse a path that no file system takes: a name too long, a sign that has no bytes."""
-    for name in ("workspace", "params", "folder", "to", "grid"):
+    for name in ("workspace", "params", "folder", "to", "grid", "page"):
         place = getattr(chosen, name, None)
         try:
             Path(place or ".").stat()

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bgtk_lib.editions import write_manifest
 from bgtk_lib.engine.cover import name_report
 from bgtk_lib.engine.html import render_index
 from bgtk_lib.engine.parameters import REPORTS, find_report
@@ -71,7 +72,7 @@ def _both(text: Text) -> dict[str, str]:
 
 
 def write_index(workspace: Workspace, edition: str) -> Path:
-    """Write the edition's `index.html`, the stopped and failed reports too, from what lies in its folder."""
+    """Write the edition's `index.html`, the stopped and failed reports too, and its manifest, from what lies in its folder."""
     folder = workspace.root / "reports" / edition
     entries = []
     for path in sorted(folder.glob(f"*/*{ENTRY}")):
@@ -91,4 +92,5 @@ def write_index(workspace: Workspace, edition: str) -> Path:
         entries, edition=edition, language=workspace.language, marks=[SYNTHETIC_MARK] if synthetic else []
     )
     write_text(folder / "index.html", page)
+    write_manifest(folder)
     return folder / "index.html"
