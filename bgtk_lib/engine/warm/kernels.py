@@ -152,9 +152,12 @@ class Template:
 
     def close(self) -> None:
         """End it, and every kernel that still runs."""
-        self._control.close()
-        self._process.terminate()  # it ends by itself when it is idle; it may still be importing
-        self._process.wait()
+        self._control.close()  # at which it ends by itself, once it is done with its imports
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 class Spares:

@@ -112,6 +112,8 @@ def serve(control: socket.socket) -> None:
         watch = os.pidfd_open(pid)
         socket.send_fds(control, [json.dumps({"pid": pid}).encode()], [watch])
         os.close(watch)
+    while _reap():
+        pass
 
 
 def _stand_alone() -> None:
