@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from bgtk_lib.engine.batch import make_reports
 from bgtk_lib.engine.notebooks import notebooks_folder
@@ -29,13 +28,19 @@ from bgtk_lib.workspace import open_workspace
 from bgtk_lib.workspace.store import write_text
 
 RESULTS = Path(__file__).parent / "results"
-WAVES = {"wave_pre": "p2-pre", "wave_post": "p2-post"}
-REPORTS = {
-    "coverage_map": [
-        {"wave": wave, "language": language} for wave in ("p1-pre", "p2-pre") for language in ("id", "en")
+WAVES = ("p1-pre", "p1-post", "p2-pre", "p2-post")
+TWO = {"wave_pre": "p2-pre", "wave_post": "p2-post"}
+LEVELS: tuple[list[str], ...] = ([], ["SMA"], ["SMK"])
+REPORTS: dict[str, list[dict[str, Any]]] = {
+    "coverage_map": [{"wave": wave, "jenjang": level} for wave in WAVES for level in LEVELS],
+    "change": [
+        {**TWO, "assessment": code, "language": language, "jenjang": level}
+        for code in ("PED", "KEP")
+        for language in ("id", "en")
+        for level in LEVELS
     ],
-    "change": [{**WAVES, "assessment": code, "language": lang} for code in ("PED", "KEP") for lang in ("id", "en")],
 }
+SOME = 4  # of them for the command lines, which start anew for each
 
 
 def run_commands(folder: Path, report: str, *, extra: str = "") -> None:
