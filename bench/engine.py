@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from bgtk_lib.engine.batch import make_reports
 from bgtk_lib.engine.notebooks import notebooks_folder
