@@ -1,5 +1,6 @@
 """The real reports in Chromium: accessible, silent on the network, and no wider than a phone."""
 
+import pandas as pd
 import pytest
 
 PAGES = [
@@ -46,4 +47,29 @@ def test_a_real_page_reads_without_script_and_prints(rendered, browser):
     assert view.locator("section.answer").is_visible()
     view.emulate_media(media="print")
     assert len(view.pdf(format="A4")) > 50_000
+    context.close()
+
+
+def test_a_table_is_saved_as_it_is_shown(rendered, browser, tmp_path):
+    """Without a network and without a script: a spreadsheet gets the cells of the page."""
+    page = rendered.workspace.root / "reports" / "draf" / "change" / "ped_p2-pre_p2-post_id" / "report.html"
+    context = browser.new_context(java_script_enabled=False, offline=True, accept_downloads=True)
+    view = context.new_page()
+    view.goto(page.as_uri())
+    links, tables = view.locator("p.csv a"), view.locator("table:not(.gates)")
+    assert links.count() == tables.count() > 10
+    caption = "Perubahan tiap kabupaten/kota sebelum dan setelah ditarik ke rata-rata, urut kode"
+    with view.expect_download() as saving:
+        view.get_by_label(f"Simpan sebagai CSV: {caption}").click()
+    file = tmp_path / saving.value.suggested_filename
+    saving.value.save_as(file)
+    assert file.suffix == ".csv"
+    saved = pd.read_csv(file, sep=";", decimal=",", encoding="utf-8-sig", thousands=".")
+    shown = tables.filter(has_text=caption).locator("tbody tr")
+    assert len(saved) == shown.count() >= 10
+    first = [cell.strip() for cell in shown.nth(0).locator("th, td").all_inner_texts()]
+    assert [saved.iloc[0, 0], f"{saved.iloc[0, 1]:.0f}"] == first[:2]
+    low, high = (float(end.replace("−", "-").replace(",", ".")) for end in first[3].split(" sampai "))
+    assert [saved.iloc[0, 3], saved.iloc[0, 4]] == [low, high]
+    assert f"{saved.iloc[0, 2]:+.1f}".replace(".", ",").replace("-", "−") == first[2]
     context.close()

@@ -1,9 +1,13 @@
 """Pages as text: escaped, in one language, offline, the same bytes each time; and the sentences of the figures are true."""
 
 import base64
+import csv
+import io
 import json
 import re
 from datetime import date
+from html import unescape
+from urllib.parse import unquote
 
 import nbformat
 import pandas as pd
@@ -161,6 +165,29 @@ def test_a_withheld_row_says_why_once_and_an_empty_cell_is_a_dash():
     assert 'scope="row">A<' in html
     assert html.count('scope="col"') == 3
     assert 'role="region" tabindex="0" aria-label="C"' in html
+
+
+def read_csv(html, separator):
+    address = unescape(re.search(r'<a download="[^"]*" href="data:text/csv;charset=utf-8,([^"]*)"', html).group(1))
+    text = unquote(address)
+    assert text.startswith("\ufeff")
+    return [*csv.reader(io.StringIO(text[1:]), delimiter=separator)]
+
+
+@pytest.mark.parametrize(("language", "separator"), [("id", ";"), ("en", ",")])
+def test_a_table_can_be_saved_with_the_cells_it_shows(language, separator):
+    frame = pd.DataFrame({"part": ["x", "x", "y"], "name": ["A; B", '=SUM("1")', "C"], "n": [1234.0, -1.25, None]})
+    frame = frame.assign(
+        low=[-2.0, 0.5, None], high=[3.25, 1.0, None], withheld=pd.Series([None, None, FEW], dtype=object)
+    )
+    columns = [Column("name", plain("N")), Column("n", plain("n"), "points"), Column("low", plain("R"), "interval")]
+    html = draw_table(frame, columns=columns, caption=plain("C & D"), language=language, section="part").html
+    head, first, second, third = read_csv(html, separator)
+    assert head == ["", "N", "n", *(["R (bawah)", "R (atas)"] if language == "id" else ["R (low)", "R (high)"])]
+    assert first == ["x", "A; B", *(["1.234,0", "-2,0", "3,2"] if language == "id" else ["1,234.0", "-2.0", "3.2"])]
+    assert second[1].startswith("'=")
+    assert second[2] == write_value(-1.25, "points", language).replace("−", "-")
+    assert third == ["y", "C", "", "", "", FEW.said(language)]
 
 
 def test_drawing_does_not_change_the_frame():

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from bgtk_lib.display.download import draw_download
 from bgtk_lib.display.page import Shown, wrap_table
 from bgtk_lib.errors import Language, Text
 from bgtk_lib.words import number, say
@@ -101,7 +102,28 @@ def draw_table(
         label=said,
     )
     below = f'<p class="tablenote">{escape(note.said(language))}</p>' if note else ""
+    below += draw_download(_list_cells(records, columns, sections, language), name=said, language=language)
     return Shown(html + below, "\n".join([said, *lines, *([note.said(language)] if note else [])]))
+
+
+def _list_cells(
+    records: Sequence[dict[str, Any]], columns: Sequence[Column], sections: Sequence[str], language: Language
+) -> list[list[str]]:
+    """Return a table's cells as they are shown, for a file: both ends of an interval, and a section in every row of it."""
+    lead = [""] if any(sections) else []
+    head, rows = [*lead], []
+    for column in columns:
+        said = column.heading.said(language)
+        ends = [say(f"page.table.{end}", name=said).said(language) for end in ("low", "high")]
+        head += ends if column.kind == "interval" else [said]
+    for section, record in zip(sections, records, strict=True):
+        row = [section] if lead else []
+        for column in columns:
+            row.append(write_value(record[column.name], column.kind, language, column.places))
+            if column.kind == "interval":
+                row.append(write_value(record[column.high or "high"], "interval", language, column.places))
+        rows.append([*row, *([reason] if (reason := write_reason(record, language)) else [])])
+    return [head, *rows]
 
 
 def write_value(value: Any, kind: ColumnKind, language: Language, places: int | None = None) -> str:
