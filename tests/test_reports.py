@@ -24,6 +24,7 @@ from bgtk_lib import cli
 from bgtk_lib.disclosure import plan_suppression, release
 from bgtk_lib.engine import freshness
 from bgtk_lib.engine import run as engine
+from bgtk_lib.engine.embedded import read_page as read_embedded
 from bgtk_lib.engine.freshness import Ground
 from bgtk_lib.engine.wishes import list_wishes
 from bgtk_lib.findings import Figure
@@ -122,10 +123,9 @@ def test_every_report_has_its_files_and_no_others(rendered):
 
 @every_report
 def test_the_page_carries_its_results_and_its_passport(slug, rendered):
-    page = read_page(rendered, slug)
-    for name in ("results", "passport"):
-        held = re.search(rf'(?s)<script[^>]*id="bgtk-{name}"[^>]*>(.*?)</script>', page)
-        assert json.loads(held.group(1)) == json.loads((folder_of(rendered, slug) / f"{name}.json").read_text("utf-8"))
+    folder = folder_of(rendered, slug)
+    for name, held in zip(("passport", "results"), read_embedded(folder / "report.html"), strict=True):
+        assert held == json.loads((folder / f"{name}.json").read_text("utf-8"))
 
 
 @every_report

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -21,6 +20,7 @@ from nbconvert.exporters import HTMLExporter
 from nbconvert.exporters.templateexporter import TemplateExporter
 from nbformat import NotebookNode
 
+from bgtk_lib.engine.embedded import embed, embed_results
 from bgtk_lib.errors import Language, StageError, Text
 from bgtk_lib.words import day, join, plain, say
 
@@ -94,8 +94,8 @@ def render_page(
                 "title": title,
                 "marks": list(marks),
                 "sheet": _print_marks(marks),
-                "passport": _embed(passport),
-                "results": _embed(results),
+                "passport": embed(passport),
+                "results": embed_results(results),
                 **_words(language, "skip", "banner", "unfinished", "footer"),
             }
         },
@@ -195,12 +195,6 @@ def _add_contents(page: str, language: Language) -> str:
     first = next(place for place, cell in enumerate(cells) if "<h2 id=" in cell)
     cells.insert(min(answers[0] if answers else first, len(cells) - 1), contents)
     return "".join(cells)
-
-
-def _embed(value: Mapping[str, Any]) -> str:
-    """Return JSON that cannot end the element it stands in."""
-    written = json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _print_marks(marks: Sequence[str]) -> str:

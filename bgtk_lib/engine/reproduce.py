@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import unescape
 from pathlib import Path
 from typing import Any
 
+from bgtk_lib.engine.embedded import read_page
 from bgtk_lib.engine.freshness import Ground, list_differences
 from bgtk_lib.engine.index import ENTRY
 from bgtk_lib.engine.run import make_report
@@ -23,7 +22,6 @@ from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import read_json
 
 VALUES = ("value", "low", "high", "se", "n", "status")
-EMBEDDED = re.compile(r'<script type="application/json" id="bgtk-(passport|results)">(.*?)</script>', re.DOTALL)
 # What a difference comes from: the first of these whose parts differ. Without any it is chance, which there must not be.
 CAUSES: Mapping[str, tuple[str, ...]] = {
     "parameter": ("parameters", "hidden"),
@@ -81,24 +79,6 @@ class Compared:
     differs: tuple[str, ...]
     gone: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
-
-
-def read_page(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the passport and the results that a report's file carries.
-
-    Raises
-    ------
-    ParameterError
-        If it is absent or is no report of this workbench.
-    """
-    if not path.is_file():
-        raise ParameterError(say("file.absent", path=path.name))
-    found = dict(EMBEDDED.findall(path.read_text(encoding="utf-8", errors="replace")))
-    try:
-        passport, results = (json.loads(unescape(found[name])) for name in ("passport", "results"))
-    except (KeyError, ValueError) as error:
-        raise ParameterError(say("reproduce.no_report", path=path.name)) from error
-    return passport, results
 
 
 def reproduce_report(workspace: Workspace, page: Path) -> Compared:
