@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -13,15 +14,26 @@ from bgtk_lib.engine.batch import make_reports
 from bgtk_lib.engine.reproduce import CAUSES, compare_editions, compare_figures, reproduce_report
 from bgtk_lib.engine.wishes import wish_for
 from bgtk_lib.errors import LinkageError, ParameterError
+from bgtk_lib.workspace import open_workspace
 
 PED = {"assessment": "PED", "wave_pre": "p2-pre", "wave_post": "p2-post"}
 
 
+@pytest.fixture(scope="module")
+def made(small_province, tmp_path_factory):
+    """A workspace with a change report in the edition `pertama`; not to be changed."""
+    folder = tmp_path_factory.mktemp("editions") / "province"
+    shutil.copytree(small_province.root, folder)
+    workspace = open_workspace(folder)
+    make_reports(workspace, [wish_for(workspace, "change", PED, edition="pertama")])
+    return workspace
+
+
 @pytest.fixture
-def edition(province_copy):
-    """A workspace with a change report in the edition `pertama`."""
-    make_reports(province_copy, [wish_for(province_copy, "change", PED, edition="pertama")])
-    return province_copy
+def edition(made, tmp_path):
+    """A copy of it, to be changed."""
+    shutil.copytree(made.root, tmp_path / "copy")
+    return open_workspace(tmp_path / "copy")
 
 
 def page_of(workspace, edition="pertama"):
@@ -73,11 +85,11 @@ def test_other_code_that_moves_nothing_is_named_too(edition, monkeypatch):
 @pytest.mark.parametrize(
     "content", ["", "<html></html>", '<script type="application/json" id="bgtk-passport">{</script>']
 )
-def test_what_is_no_report_is_refused(content, edition, tmp_path, capsys):
+def test_what_is_no_report_is_refused(content, made, tmp_path, capsys):
     path = tmp_path / "lain.html"
     path.write_text(content, encoding="utf-8")
-    assert call(capsys, edition, "reproduce", str(path))[0] == 2
-    assert call(capsys, edition, "reproduce", str(tmp_path / "tidak ada.html"))[0] == 2
+    assert call(capsys, made, "reproduce", str(path))[0] == 2
+    assert call(capsys, made, "reproduce", str(tmp_path / "tidak ada.html"))[0] == 2
 
 
 # ---------------------------------------------------------------- held against its manifest

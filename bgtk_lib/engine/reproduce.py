@@ -7,7 +7,10 @@ import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +110,10 @@ def reproduce_report(workspace: Workspace, page: Path) -> Compared:
         tempfile.mkdtemp(prefix=".reproduced-", dir=reports)
     )  # below workspace.yaml, where the notebook looks for it
     try:
-        make_report(workspace, wish, folder / "report", depends=depends)
+        with ThreadPoolExecutor(max_workers=1) as pool:  # apart from an event loop that may run here, as in a notebook
+            pool.submit(
+                Context().run, partial(make_report, workspace, wish, folder / "report", depends=depends)
+            ).result()
         again = read_json(folder / "report" / "results.json")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
