@@ -181,9 +181,7 @@ def test_every_report_is_the_same_to_the_byte_from_every_source(province_copy, m
 # ---------------------------------------------------------------- what goes wrong
 
 
-def test_a_failing_cell_a_dying_kernel_and_a_long_one_are_told_apart(
-    tmp_path, monkeypatch, way="warm" if FORKS else "spare"
-):
+def test_a_failing_cell_a_dying_kernel_and_a_long_one_are_told_apart(tmp_path, monkeypatch, usual):
     with pytest.raises(papermill.PapermillExecutionError):
         run(tmp_path, "1 / 0", way=usual, monkeypatch=monkeypatch)
     with pytest.raises(DeadKernelError):
@@ -239,6 +237,12 @@ def test_another_way_is_refused_with_the_nearest(monkeypatch):
     with pytest.raises(ParameterError, match="warm"):
         kernels.choose_way()
     assert WAYS == ("warm", "spare", "cold")
+
+
+@pytest.mark.parametrize("first", ["bgtk_lib.engine.warm.kernels", "bgtk_lib.engine.run", "papermill"])
+def test_papermill_finds_the_engine_whatever_is_imported_first(first):
+    source = f"import {first}, papermill.engines as e; assert {ENGINE!r} in e.papermill_engines._engines"
+    subprocess.run([sys.executable, "-c", source], check=True)
 
 
 # ---------------------------------------------------------------- who asked is gone

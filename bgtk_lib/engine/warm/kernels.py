@@ -1,4 +1,4 @@
-"""Where kernels come from: forked from a template, started ahead, or cold; and the Papermill engine that uses them.
+"""Where kernels come from: forked from a template, started ahead, or cold.
 
 ``warm`` forks a clean kernel from a process that has done the imports: a tenth of a second. ``spare`` keeps such
 processes ready and uses each once: for systems that cannot fork. ``cold`` starts Python anew. The pages are the same.
@@ -29,7 +29,6 @@ from typing import Any
 from jupyter_client.launcher import launch_kernel
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
-from papermill.engines import NBClientEngine
 from traitlets import CaselessStrEnum, default
 
 from bgtk_lib.engine.notebooks import list_modules
@@ -277,13 +276,3 @@ class KernelManager(AsyncKernelManager):
         """Remove the connection file and the folder made for it."""
         super().cleanup_connection_file()
         shutil.rmtree(Path(self.connection_file).parent, ignore_errors=True)
-
-
-class Engine(NBClientEngine):  # type: ignore[misc]  # Papermill has no types
-    """Papermill's own engine on such a kernel, which is ended at once when the last cell is done: `--engine bgtk`."""
-
-    @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> Any:
-        """Run the cells."""
-        kwargs = {"kernel_manager_class": KernelManager, "shutdown_kernel": "immediate", **kwargs}
-        return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
