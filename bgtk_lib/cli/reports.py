@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -151,7 +152,7 @@ def _rehearse(
             f"{say(f'batch.action.{one.action}').said(language):12} {one.wish.report.name}/{one.wish.slug} {mark}".rstrip()
         )
     counts = {name: sum(one.action == name for one in found) for name in ("make", "keep", "withhold")}
-    told = say("batch.rehearsed", **counts, stopped=sum(one.stopped for one in found), minutes=seconds / 60)
+    told = say("batch.rehearsed", **counts, stopped=sum(one.stopped for one in found), minutes=math.ceil(seconds / 60))
     print(told.said(language))
     return 0
 
