@@ -304,7 +304,34 @@ def test_an_interrupted_batch_goes_on_where_it_was(province_copy, notebooks):
     assert told
     assert 1 <= sum(there) < 3
     assert (province_copy.root / "reports" / "draf" / "index.html").is_file()
+    states = [read_entry(report_folder(province_copy, one))["status"] for one in wishes]
+    assert [state == "failed" for state in states] == [not done for done in there]
     assert kept(make_reports(province_copy, wishes)) == there
+
+
+def test_an_interruption_leaves_no_earlier_page_as_if_it_were_this_one(province_copy, notebooks):
+    one = wish(province_copy)
+    make_reports(province_copy, [one])
+    notebooks("changed = 1")
+    others = [wish(province_copy, assessment=code) for code in ("KEP", "SSL")]
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_reports(province_copy, [*others, one], interrupt, workers=1)
+    assert (report_folder(province_copy, one) / "report.html").is_file()
+    assert read_entry(report_folder(province_copy, one))["href"] is None
+    index = (province_copy.root / "reports" / "draf" / "index.html").read_text(encoding="utf-8")
+    assert "Belum dibuat ulang" in index
+
+
+def test_a_rehearsal_of_a_new_edition_leaves_no_trace_in_it(province_copy, notebooks, tmp_path):
+    plan = {"report": "change", "parameters": PED, "grid": {"districts": "all"}, "minimum": 10_000}
+    wishes = list_wishes(province_copy, plans=read_grid(write_grid(tmp_path, plan)).reports, edition="baru")
+    assert {one.action for one in rehearse(province_copy, wishes)} == {"withhold"}
+    rehearse(province_copy, [wish_for(province_copy, "change", PED, edition="baru")])
+    assert not (province_copy.root / "reports" / "baru").exists()
 
 
 def test_side_by_side_is_the_same_as_one_by_one(province_copy):

@@ -120,7 +120,8 @@ def make_reports(
         If a filter that was asked for by hand leaves too few persons; one of a grid is withheld instead.
     """
     ground = Ground(workspace)
-    made, wanted = _sort_out(ground, wishes, anew=anew)
+    made, wanted = _sort_out(ground, wishes, anew=anew, rehearsing=False)
+    _note_unmade(ground, wishes, made, wanted)
     number = 0
 
     def note(one: Made) -> None:
@@ -160,7 +161,7 @@ def rehearse(workspace: Workspace, wishes: Sequence[Wish]) -> list[Rehearsed]:
         As `make_reports` takes them.
     """
     ground = Ground(workspace)
-    made, wanted = _sort_out(ground, wishes, anew=False)
+    made, wanted = _sort_out(ground, wishes, anew=False, rehearsing=True)
     taken: dict[str, list[float]] = {}
     for wish in wishes:
         if entry := read_entry(report_folder(workspace, wish)):
@@ -177,9 +178,12 @@ def rehearse(workspace: Workspace, wishes: Sequence[Wish]) -> list[Rehearsed]:
 
 
 def _sort_out(
-    ground: Ground, wishes: Sequence[Wish], *, anew: bool
+    ground: Ground, wishes: Sequence[Wish], *, anew: bool, rehearsing: bool
 ) -> tuple[dict[int, Made], dict[int, dict[str, str]]]:
-    """Return what needs no run (by place in `wishes`), and the dependencies of what is to be made."""
+    """Return what needs no run (by place in `wishes`), and the dependencies of what is to be made.
+
+    A rehearsal takes what the edition hides from its last batch.
+    """
     made: dict[int, Made] = {}
     for place, wish in enumerate(wishes):
         try:
@@ -188,7 +192,8 @@ def _sort_out(
             if wish.minimum is None:
                 raise
             made[place] = Made(wish=wish, status="withheld", page=None, reason=error.text)
-    lay_plan(ground, [wish for place, wish in enumerate(wishes) if place not in made])
+    if not rehearsing:
+        lay_plan(ground, [wish for place, wish in enumerate(wishes) if place not in made])
     wanted = {}
     for place, wish in enumerate(wishes):
         if place not in made:
@@ -198,9 +203,19 @@ def _sort_out(
                 made[place] = kept
             else:
                 wanted[place] = depends
-        else:
-            write_entry(report_folder(ground.workspace, wish), reopen(ground.workspace, wish), made[place])
     return made, wanted
+
+
+def _note_unmade(
+    ground: Ground, wishes: Sequence[Wish], made: Mapping[int, Made], wanted: Mapping[int, Mapping[str, str]]
+) -> None:
+    """Note what is withheld, and that what is to be made is not: an earlier page must not pass for it if we are cut off."""
+    for place, wish in enumerate(wishes):
+        one = made.get(place)
+        if place in wanted:
+            one = Made(wish=wish, status="failed", page=None, reason=say("report.not_yet"))
+        if one and not one.kept:
+            write_entry(report_folder(ground.workspace, wish), ground.open(wish), one)
 
 
 def _keep(workspace: Workspace, wish: Wish, depends: Mapping[str, str]) -> Made | None:
