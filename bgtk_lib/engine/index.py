@@ -86,7 +86,7 @@ def write_index(workspace: Workspace, edition: str) -> Path:
             {**entry, **words, "made": datetime.fromisoformat(entry["made"]).date() if entry["made"] else None}
         )
     order = [*REPORTS]
-    entries.sort(key=lambda e: (order.index(e["report"]), e["waves"], e["assessment"]))
+    entries.sort(key=lambda e: (e["status"] == "withheld", order.index(e["report"]), e["waves"], e["assessment"]))
     synthetic = workspace.declared.data_kind == "synthetic"
     page = render_index(
         entries, edition=edition, language=workspace.language, marks=[SYNTHETIC_MARK] if synthetic else []
