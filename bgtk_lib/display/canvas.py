@@ -27,6 +27,7 @@ WIDTH = 5.0  # inches; at 328 px, a small phone, the text is still 9 px high
 ROW = 0.27  # inches a text row takes
 SIZE = 9.0  # points
 SMALL = 8.0
+MARKS_FIT = 60  # signs of the marks that stand in one line of a figure
 FONTS = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
 
 
@@ -68,7 +69,9 @@ def draw_figure(figure: Figure, *, title: Text, sentence: Text, marks: Sequence[
         Language of the page.
     """
     if marks:
-        figure.suptitle(" · ".join(marks), x=0.008, ha="left", fontsize=SMALL - 0.5, fontweight="bold", color=MUTED)
+        line = " · ".join(marks)
+        written = line if len(line) <= MARKS_FIT else "\n".join(marks)
+        figure.suptitle(written, x=0.008, ha="left", fontsize=SMALL - 0.5, fontweight="bold", color=MUTED)
     source = base64.b64encode(write_svg(figure).encode()).decode()
     plt.close(figure)
     said, named = sentence.said(language), title.said(language)
