@@ -123,7 +123,7 @@ def draw_values(way: str, study: Study, rng: np.random.Generator) -> list[pd.Dat
     cluster = study.groups["school"] if way == "with schools" else None
     parts = [{wave: study.waves[wave]} for wave in study.waves] if way == "wave by wave" else [study.waves]
     made = [draw_plausible_values(part, conditioning=study.groups[listed], cluster=cluster, rng=rng) for part in parts]
-    if any(isinstance(one, Withheld) or not one.converged for one in made):
+    if any(isinstance(one, Withheld) or not one.population.converged for one in made):
         raise SystemExit(f"{way}: no plausible values")
     refused = [require_conditioned(one, "programme") is not None for one in made]
     if refused != [way == "no roster"] * len(made):

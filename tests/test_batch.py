@@ -26,6 +26,10 @@ from bgtk_lib.engine.freshness import Ground, hash_code, list_code, list_differe
 from bgtk_lib.engine.index import entry_path, read_entry
 from bgtk_lib.engine.notebooks import notebooks_folder
 from bgtk_lib.engine.wishes import list_wishes, read_grid, report_folder, wish_for
+from bgtk_lib.stages.frozen import COLUMNS
+from bgtk_lib.stages.persons import describe_sittings
+from bgtk_lib.stages.review import run_review
+from bgtk_lib.stages.score import run_score
 from bgtk_lib.workspace import open_workspace
 
 PED = {"assessment": "PED", "wave_pre": "p1-pre", "wave_post": "p1-post"}
@@ -208,6 +212,45 @@ def test_another_district_s_rows_leave_a_report_alone(province_copy, notebooks):
     assert kept(make_reports(province_copy, wishes)) == [False, True, False]
     alter_rows(province_copy, "pairs", lambda frame: frame["assessment"].eq("KEP"), score_post=1.0)
     assert kept(make_reports(province_copy, wishes)) == [True, True, True]
+
+
+def test_new_answers_of_one_district_move_only_its_reports_where_the_scores_are_held_fast(province_copy, notebooks):
+    """Ten teachers' answers are other ones; calibrations, link and population are frozen."""
+    root = province_copy.root
+    for part in (root / "data" / "canonical" / "answer").glob("wave=*/form=*"):
+        if not part.name.startswith("form=SSL"):
+            shutil.rmtree(part)
+    row = province_copy.read_derived("links").query("assessment == 'SSL' and wave_pre == 'p2-pre'").iloc[0]
+    kinds = {"calibration_pre": "calibration", "calibration_post": "calibration", "fingerprint": "link"}
+    kinds |= {"population": "population"}
+    lines = [f"2026-11-01,Tim,{kind},{row[name]},sudah diumumkan" for name, kind in kinds.items()]
+    frozen = root / "data" / "decisions" / "frozen.csv"
+    frozen.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n", encoding="utf-8")
+
+    def score():
+        workspace = open_workspace(root)
+        run_review(workspace)
+        run_score(workspace)
+        return make_reports(workspace, [wish(workspace, assessment="SSL", districts=c, **LARGE) for c in wanted])
+
+    wanted = ([SELATAN], [TENGAH], [])
+    assert kept(score()) == [False] * 3
+    answer_otherwise(province_copy, "SSL-2B", district=SELATAN)
+    assert kept(score()) == [False, True, False]
+
+
+def answer_otherwise(workspace, form, *, district):
+    """Let ten teachers of a district choose A on four items of a form of phase II."""
+    sat = describe_sittings(workspace, workspace.read_accepted("session"))
+    chosen = sat.loc[(sat["form_id"] == form) & (sat["district"] == district), "session_id"].astype("str").head(10)
+    path = workspace.root / "data" / "canonical" / "answer" / "wave=p2-post" / f"form={form}" / "part-0.parquet"
+    answers = pd.read_parquet(path)
+    kinds, nth = answers.dtypes, answers.groupby("session_id", observed=True).cumcount()
+    here = answers["session_id"].astype("str").isin(chosen) & (nth < 4)
+    assert here.sum() == 40
+    for name, value in (("raw", "A"), ("state", "answered")):
+        answers[name] = answers[name].astype(object).mask(here, value).astype(kinds[name])
+    answers.to_parquet(path, index=False)
 
 
 def test_sums_see_every_cell_and_the_order():

@@ -20,6 +20,7 @@ from bgtk_lib.scoring.combine import combine_draws
 from bgtk_lib.scoring.conditioning import lay_conditions, pool_levels
 from bgtk_lib.scoring.evidence import Evidence, draw_abilities, find_posterior, weigh_answers
 from bgtk_lib.scoring.plausible import draw_plausible_values, require_conditioned
+from bgtk_lib.scoring.population import read_population, write_population
 from bgtk_lib.scoring.regression import VAGUE, find_errors, fit_regression
 from bgtk_lib.scoring.scale import Scale, count_items_more, find_sem, freeze_scale
 from bgtk_lib.scoring.sittings import Sitting, gather_sittings
@@ -126,7 +127,9 @@ def test_posterior_holds_for_narrow_and_far_priors(rng, r, sd):
 def test_draws_have_the_posterior_moments(rng):
     _, mean, evidence = small_evidence(rng, n=3)
     wide = Evidence(grids=evidence.grids, logliks=tuple(np.repeat(one, 40_000, axis=0) for one in evidence.logliks))
-    drawn = draw_abilities(wide, np.repeat(mean, 40_000, axis=0), COVARIANCE, rng=rng).reshape(3, 40_000, 2)
+    drawn = draw_abilities(wide, np.repeat(mean, 40_000, axis=0), COVARIANCE, chances=rng.random((2, 120_000))).reshape(
+        3, 40_000, 2
+    )
     posterior = find_posterior(evidence, mean, COVARIANCE)
     # 40,000 draws: a mean within 4 standard errors of at most .005, a covariance within 4 of at most .008
     assert drawn.mean(axis=1) == pytest.approx(posterior.mean, abs=0.02)
@@ -245,14 +248,14 @@ def test_both_waves_together_give_back_correlation_change_and_spread(rng):
     waves, groups, theta = make_study(rng, n=3000, effect=0.4)
     found = draw(waves, groups)
     pairs = found.for_draw(1)
-    assert found.converged
-    assert found.correlation == pytest.approx(0.8, abs=0.04)  # its standard error is .012
-    assert found.correlation_low < 0.8 < found.correlation_high
+    assert found.population.converged
+    assert found.population.correlation == pytest.approx(0.8, abs=0.04)  # its standard error is .012
+    assert found.population.correlation_low < 0.8 < found.population.correlation_high
     assert pairs.std().to_numpy() == pytest.approx(theta.std(axis=0), abs=0.05)
     change = mean_over(found, lambda one: (one["post"] - one["pre"]).groupby(groups["district"]).mean())
     planted = pd.Series(theta[:, 1] - theta[:, 0]).groupby(groups["district"].to_numpy()).mean()
     assert change == pytest.approx(planted.to_numpy(), abs=0.05)  # persons' own mean; measurement error .5/√1500 = .013
-    reliability = found.waves["reliability"].to_numpy()
+    reliability = found.population.waves["reliability"].to_numpy()
     assert ((reliability > 0.8) & (reliability < 0.95)).all()
 
 
@@ -282,8 +285,8 @@ def test_an_effect_on_the_second_wave_needs_its_roster(rng):
     assert isinstance(refused, Withheld)
     assert "`rules.conditioning`" in refused.reason.id
     assert "programme" in refused.reason.en
-    post = listed.coefficients.query("wave == 'post' and term == 'programme=True'").iloc[0]
-    pre = listed.coefficients.query("wave == 'pre' and term == 'programme=True'").iloc[0]
+    post = listed.population.coefficients.query("wave == 'post' and term == 'programme=True'").iloc[0]
+    pre = listed.population.coefficients.query("wave == 'pre' and term == 'programme=True'").iloc[0]
     assert abs(post["estimate"] - 0.6) < 4 * post["se"]
     assert abs(pre["estimate"]) < 4 * pre["se"]
 
@@ -294,11 +297,11 @@ def test_who_sat_one_wave_stays_and_is_drawn_for_that_wave_only(rng):
     part = {"pre": (pre.iloc[:600], curves), "post": (post.iloc[200:], others)}
     found = draw(part, groups)
     table = found.for_draw(3)
-    assert found.n_both == 400
-    assert found.waves["n"].tolist() == [600, 600]
+    assert found.population.n_both == 400
+    assert found.population.waves["n"].tolist() == [600, 600]
     assert len(table) == 800
     assert table["pre"].isna().sum() == table["post"].isna().sum() == 200
-    assert found.correlation == pytest.approx(0.8, abs=0.1)
+    assert found.population.correlation == pytest.approx(0.8, abs=0.1)
 
 
 def test_schools_keep_their_spread(rng):
@@ -320,8 +323,8 @@ def test_schools_keep_their_spread(rng):
     with_schools = draw(waves, groups, cluster=schools)
     assert mean_over(with_schools, spread) == pytest.approx(planted, rel=0.25)
     assert mean_over(draw(waves, groups), spread) < 0.8 * planted
-    assert with_schools.waves["between_clusters"].to_numpy() == pytest.approx([0.2, 0.2], abs=0.1)
-    assert draw(waves, groups).waves["between_clusters"].isna().all()
+    assert with_schools.population.waves["between_clusters"].to_numpy() == pytest.approx([0.2, 0.2], abs=0.1)
+    assert draw(waves, groups).population.waves["between_clusters"].isna().all()
 
 
 def test_schools_estimates_agree_with_an_analysis_of_variance_where_ability_is_known(rng):
@@ -346,7 +349,7 @@ def test_schools_estimates_agree_with_an_analysis_of_variance_where_ability_is_k
     assert error == pytest.approx(np.sqrt((between + within / size) / 4), rel=0.05)
 
     slopes, whole = fit.model.unpack(fit.estimates)
-    mean, own = clusters.draw_prior(fit.model.design @ slopes, whole, rng=rng)
+    mean, own = clusters.draw_prior(fit.model.design @ slopes, whole, noise=rng.standard_normal((60, 1)))
     effects = pd.Series((mean - fit.model.design @ slopes)[:, 0]).groupby(school)
     assert effects.nunique().eq(1).all(), "a school's members share its effect"
     assert effects.first().var() + own[0, 0] == pytest.approx(whole[0, 0], rel=0.1)  # 60 schools of share .3: SE .05
@@ -373,7 +376,7 @@ def test_draws_differ_by_what_the_test_leaves_open_of_a_mean(rng):
     curves = rasch(8)
     credit = answer(rng.standard_normal(500), curves, rng)
     found = draw({"pre": (credit, curves)}, pd.DataFrame(index=credit.index), n_values=300)
-    row = found.waves.iloc[0]
+    row = found.population.waves.iloc[0]
     expected = row["sd"] ** 2 * (1 - row["reliability"]) / row["reliability"] / 500
     assert row["reliability"] < 0.65
     assert found.draws.groupby("draw")["theta"].mean().var() == pytest.approx(expected, rel=0.25)  # SE 8 %
@@ -396,23 +399,71 @@ def test_the_order_of_rows_and_columns_changes_nothing(rng):
     shuffled = groups.sample(frac=1, random_state=3)[["programme", "district"]]
     again = draw(turned, shuffled, n_values=3, cluster=schools.sample(frac=1, random_state=4))
     pd.testing.assert_frame_equal(again.draws, found.draws, check_exact=True)
-    pd.testing.assert_frame_equal(again.coefficients, found.coefficients, check_exact=True)
-    assert again.fingerprint == found.fingerprint
+    pd.testing.assert_frame_equal(again.population.coefficients, found.population.coefficients, check_exact=True)
+    assert again.population.fingerprint == found.population.fingerprint
 
 
 def test_the_fingerprint_knows_the_list_the_answers_and_the_generator(rng):
     waves, groups, _ = make_study(rng, n=200, n_items=12)
     changed = {**waves, "pre": (waves["pre"][0].replace({"pre00": {0.0: 1.0}}), waves["pre"][1])}
     marks = [
-        draw(waves, groups, n_values=2).fingerprint,
-        draw(waves, groups[["district"]], n_values=2).fingerprint,
-        draw(waves, groups, n_values=3).fingerprint,
-        draw(waves, groups, n_values=2, seed=2).fingerprint,
-        draw(changed, groups, n_values=2).fingerprint,
-        draw(waves, groups.assign(programme=groups["programme"].to_numpy()[::-1]), n_values=2).fingerprint,
-        draw(waves, groups, n_values=2, cluster=groups["district"]).fingerprint,
+        draw(waves, groups, n_values=2).population.fingerprint,
+        draw(waves, groups[["district"]], n_values=2).population.fingerprint,
+        draw(waves, groups, n_values=3).population.fingerprint,
+        draw(waves, groups, n_values=2, seed=2).population.fingerprint,
+        draw(changed, groups, n_values=2).population.fingerprint,
+        draw(waves, groups.assign(programme=groups["programme"].to_numpy()[::-1]), n_values=2).population.fingerprint,
+        draw(waves, groups, n_values=2, cluster=groups["district"]).population.fingerprint,
     ]
     assert len(set(marks)) == len(marks)
+
+
+def test_a_population_held_fast_gives_the_same_draws_and_keeps_them_where_nothing_changed(rng, tmp_path):
+    """Written, read back, and used on answers of which those of one school are other: only its members move."""
+    waves, groups, _ = make_study(rng, n=300, n_items=12)
+    schools = pd.Series(np.arange(300) // 5, index=groups.index)
+    schools.iloc[-20:] = np.nan
+    found = draw(waves, groups, n_values=3, cluster=schools)
+    path = tmp_path / "population.json"
+    mark = write_population(path, found.population)
+    held = read_population(path)
+    assert held.fingerprint == mark == found.population.fingerprint
+    again = draw(waves, groups, n_values=3, cluster=schools, population=held, seed=9)
+    pd.testing.assert_frame_equal(again.draws, found.draws, check_exact=True)
+    pd.testing.assert_frame_equal(again.imputed, found.imputed, check_exact=True)
+
+    credit, curves = waves["post"]
+    there = groups.index[schools == 7]
+    answered = credit.copy()
+    answered.loc[answered.index.isin(there)] = 1.0
+    changed = {**waves, "post": (answered, curves)}
+    keys = ["pid", "wave", "draw"]
+    moved = draw(changed, groups, n_values=3, cluster=schools, population=held).draws.set_index(keys)["theta"]
+    same = moved == found.draws.set_index(keys)["theta"]
+    touched = same.index.get_level_values("pid").isin(there)
+    assert same[~touched].all()
+    assert not same[touched].any(), "a colleague's other answers move the school, and with it everybody in it"
+
+    fewer = {wave: (credit.drop(index=there, errors="ignore"), curves) for wave, (credit, curves) in waves.items()}
+    kept = draw(fewer, groups, n_values=3, cluster=schools, population=held).draws.set_index(keys)["theta"]
+    known = found.draws.set_index(keys)["theta"].reindex(kept.index)
+    assert kept.to_numpy() == pytest.approx(known.to_numpy(), abs=1e-9)  # sums in another order
+    free = draw(changed, groups, n_values=3, cluster=schools).draws.set_index(keys)["theta"]
+    assert (free != found.draws.set_index(keys)["theta"]).all(), "estimated anew, everybody moves"
+
+
+def test_a_population_held_fast_that_does_not_fit_is_refused(rng, tmp_path):
+    waves, groups, _ = make_study(rng, n=200, n_items=12)
+    held = draw(waves, groups, n_values=2).population
+    with pytest.raises(LinkageError, match="programme"):
+        draw(waves, groups[["district"]], population=held)
+    with pytest.raises(LinkageError, match="pre → post"):
+        draw({"pre": waves["pre"]}, groups, population=held)
+    path = tmp_path / "population.json"
+    write_population(path, held)
+    path.write_text(path.read_text(encoding="utf-8").replace('"n_both": 200', '"n_both": 201'), encoding="utf-8")
+    with pytest.raises(LinkageError, match="population"):
+        read_population(path)
 
 
 def test_another_unit_of_ability_only_rescales(rng):
@@ -420,27 +471,33 @@ def test_another_unit_of_ability_only_rescales(rng):
     moved = {wave: (credit, curves.rescale(slope=100, shift=500)) for wave, (credit, curves) in waves.items()}
     plain, scaled = draw(waves, groups, n_values=2), draw(moved, groups, n_values=2)
     assert scaled.draws["theta"].to_numpy() == pytest.approx(500 + 100 * plain.draws["theta"].to_numpy(), abs=1e-4)
-    assert scaled.correlation == pytest.approx(plain.correlation, abs=1e-6)
-    estimates = plain.coefficients["estimate"] * 100 + 500 * (plain.coefficients["term"] == "constant")
-    assert scaled.coefficients["estimate"].to_numpy() == pytest.approx(estimates.to_numpy(), abs=1e-4)
-    assert scaled.coefficients["se"].to_numpy() == pytest.approx(100 * plain.coefficients["se"].to_numpy(), rel=1e-5)
-    assert scaled.residuals.to_numpy() == pytest.approx(1e4 * plain.residuals.to_numpy(), rel=1e-6)
+    assert scaled.population.correlation == pytest.approx(plain.population.correlation, abs=1e-6)
+    estimates = plain.population.coefficients["estimate"] * 100 + 500 * (
+        plain.population.coefficients["term"] == "constant"
+    )
+    assert scaled.population.coefficients["estimate"].to_numpy() == pytest.approx(estimates.to_numpy(), abs=1e-4)
+    assert scaled.population.coefficients["se"].to_numpy() == pytest.approx(
+        100 * plain.population.coefficients["se"].to_numpy(), rel=1e-5
+    )
+    assert scaled.population.residuals.to_numpy() == pytest.approx(
+        1e4 * plain.population.residuals.to_numpy(), rel=1e-6
+    )
 
 
 def test_swapping_the_waves_swaps_the_estimates(rng):
     waves, groups, _ = make_study(rng, n=300, n_items=12)
     found, swapped = draw(waves, groups), draw(dict(reversed(waves.items())), groups)
     keys = ["wave", "term"]
-    one, other = (x.coefficients.set_index(keys).sort_index()[["estimate", "se"]] for x in (found, swapped))
+    one, other = (x.population.coefficients.set_index(keys).sort_index()[["estimate", "se"]] for x in (found, swapped))
     assert other.to_numpy() == pytest.approx(one.to_numpy(), abs=1e-4)  # the optimiser's path differs
-    assert swapped.correlation == pytest.approx(found.correlation, abs=1e-4)
+    assert swapped.population.correlation == pytest.approx(found.population.correlation, abs=1e-4)
 
 
 def test_a_dependent_column_adds_nothing(rng):
     waves, groups, _ = make_study(rng, n=400, n_items=12)
     doubled = groups.assign(same_as_programme=groups["programme"])
     found, alone = draw(waves, doubled, n_values=2), draw(waves, groups, n_values=2)
-    note = found.coefficients.set_index("term")["note"]
+    note = found.population.coefficients.set_index("term")["note"]
     assert note["same_as_programme=True"].tolist() == ["dependent", "dependent"]
     assert note.drop("same_as_programme=True").isna().all()
     assert found.draws["theta"].to_numpy() == pytest.approx(alone.draws["theta"].to_numpy(), abs=1e-9)
@@ -454,7 +511,7 @@ def test_small_levels_are_pooled_told_and_refused(rng):
     waves, groups, _ = make_study(rng, n=300, n_items=12)
     groups["jenjang"] = ["SD"] * 200 + ["SMP"] * 60 + ["SMA"] * 20 + ["SLB"] * 15 + [None] * 5
     found = draw(waves, groups, n_values=2)
-    levels = found.conditioned_on["jenjang"]
+    levels = found.population.conditioned_on["jenjang"]
     assert (levels.kept, levels.pooled) == (("SD", "SMP"), ("SLB", "SMA"))
     assert require_conditioned(found, "jenjang", "SMP") is None
     for level in (None, "SMA", "SLB", "SMK"):
@@ -462,7 +519,7 @@ def test_small_levels_are_pooled_told_and_refused(rng):
     assert "SLB" in require_conditioned(found, "jenjang").reason.en
     assert "pooled with others" in require_conditioned(found, "jenjang", "SLB").reason.en
     assert "Check how it is written" in require_conditioned(found, "jenjang", "SMK").reason.en
-    assert [t for t in found.coefficients["term"].unique() if t.startswith("jenjang")] == [
+    assert [t for t in found.population.coefficients["term"].unique() if t.startswith("jenjang")] == [
         "jenjang=(pooled)",
         "jenjang=SMP",
     ]
@@ -527,7 +584,7 @@ def test_who_was_presented_nothing_has_no_value(rng):
     pre = found.for_draw(1)["pre"]
     assert np.isnan(pre.iloc[0])
     assert pre.iloc[1:].notna().all()
-    assert found.waves["n"].tolist() == [199, 200]
+    assert found.population.waves["n"].tolist() == [199, 200]
 
 
 def test_a_group_all_at_the_maximum_has_finite_values(rng):
@@ -543,15 +600,15 @@ def test_no_true_variance_gives_little(rng):
     credit = answer(np.zeros(400), rasch(20), rng)
     found = draw({"pre": (credit, rasch(20))}, pd.DataFrame(index=credit.index), n_values=2)
     assert found.for_draw(1)["pre"].std() < 0.35  # the prior keeps it off zero: about one standard error, .25
-    assert isinstance(found.correlation, Withheld)
-    assert (found.correlation_low, found.n_both) == (None, 0)
+    assert isinstance(found.population.correlation, Withheld)
+    assert (found.population.correlation_low, found.population.n_both) == (None, 0)
 
 
 def test_the_same_answers_twice_do_not_break_it(rng):
     credit = answer(rng.standard_normal(300), rasch(20), rng)
     found = draw({"pre": (credit, rasch(20)), "post": (credit, rasch(20))}, pd.DataFrame(index=credit.index))
     assert np.isfinite(found.draws["theta"]).all()
-    assert found.correlation > 0.9
+    assert found.population.correlation > 0.9
 
 
 def test_few_in_both_waves_are_taken_as_unrelated(rng):
@@ -561,9 +618,9 @@ def test_few_in_both_waves_are_taken_as_unrelated(rng):
         "post": (waves["post"][0].iloc[90:], waves["post"][1]),
     }
     found = draw(part, groups, n_values=2)
-    assert found.n_both == 20
-    assert isinstance(found.correlation, Withheld)
-    assert found.residuals.loc["pre", "post"] == 0
+    assert found.population.n_both == 20
+    assert isinstance(found.population.correlation, Withheld)
+    assert found.population.residuals.loc["pre", "post"] == 0
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 29])
@@ -612,7 +669,7 @@ def test_polytomous_items_and_items_without_a_curve(rng):
         (rng.random((15, 1, 1500)) > chances).sum(axis=1).T.astype(float), columns=list(names), index=range(1500)
     )
     found = draw({"pre": (credit.assign(uncalibrated=1.0), curves)}, pd.DataFrame(index=credit.index))
-    row = found.waves.iloc[0]
+    row = found.population.waves.iloc[0]
     assert row["n_items"] == 15
     assert (row["mean"], row["sd"]) == (pytest.approx(theta.mean(), abs=0.05), pytest.approx(theta.std(), abs=0.05))
 
@@ -686,7 +743,7 @@ def test_draws_of_persons_whose_waves_disagree_beyond_a_narrow_prior_are_numbers
     steep = np.array([-40.0 * np.maximum(grid + 4, 0) ** 2, -40.0 * np.maximum(4 - grid, 0) ** 2])
     evidence = Evidence(grids=(grid, grid), logliks=(steep[:1], steep[1:]))
     covariance = np.array([[1.0, 0.999], [0.999, 1.0]])
-    drawn = draw_abilities(evidence, np.zeros((1, 2)), covariance, rng=np.random.default_rng(1))
+    drawn = draw_abilities(evidence, np.zeros((1, 2)), covariance, chances=np.full((2, 1), 0.5))
     assert np.isfinite(drawn).all()
     precision, (first, second) = np.linalg.inv(covariance), np.meshgrid(grid, grid, indexing="ij")
     logs = (
@@ -706,7 +763,9 @@ def test_draws_are_numbers_where_the_factors_product_is_only_nearly_nothing():
     for apart in np.linspace(4.78, 4.98, 81):
         peaks = [np.tile(-0.5 * (grid - at) ** 2 / 0.05**2, (50, 1)) for at in (apart, -apart)]
         evidence = Evidence(grids=(grid, grid), logliks=(peaks[0], peaks[1]))
-        drawn = draw_abilities(evidence, np.zeros((50, 2)), covariance, rng=np.random.default_rng(1))
+        drawn = draw_abilities(
+            evidence, np.zeros((50, 2)), covariance, chances=np.random.default_rng(1).random((2, 50))
+        )
         drawn_in = apart * 0.06 / (0.06 + 2 * 0.05**2)  # the difference's prior variance, over that and the answers'
         assert drawn.mean(axis=0) == pytest.approx([drawn_in, -drawn_in], abs=0.1)
 
@@ -739,15 +798,15 @@ def test_who_was_picked_by_the_first_score_keeps_no_luck(rng):
 def test_a_chosen_group_has_no_effect_at_the_first_wave(rng):
     waves, groups, _ = make_study(rng)
     plausible = draw(waves, groups, n_values=2, chosen=["programme"])
-    table = plausible.coefficients.set_index(["wave", "term"])
+    table = plausible.population.coefficients.set_index(["wave", "term"])
     assert table.loc[("pre", "programme=True"), "estimate"] == pytest.approx(0, abs=1e-12)
     assert table.loc[("pre", "programme=True"), "se"] < 1e-5
     assert table.loc[("post", "programme=True"), "se"] > 0.01
     assert table.loc[("pre", "district=d1"), "se"] > 0.01
-    assert plausible.converged
+    assert plausible.population.converged
     free = draw(waves, groups, n_values=2)
-    assert free.coefficients.set_index(["wave", "term"]).loc[("pre", "programme=True"), "se"] > 0.01
-    assert plausible.fingerprint != free.fingerprint
+    assert free.population.coefficients.set_index(["wave", "term"]).loc[("pre", "programme=True"), "se"] > 0.01
+    assert plausible.population.fingerprint != free.population.fingerprint
 
 
 def test_a_wave_not_sat_is_filled_from_the_other(rng):

@@ -327,7 +327,7 @@ def enrolled(*, courses=(), applicants=(), rubric=None, unit="points", condition
     second = draws.assign(draw=1, score_pre=pairs["score_pre"] + noise[0], score_post=pairs["score_post"] + noise[1])
     tables = {
         "plausible": pd.concat([draws, second]),
-        "reliability": pd.DataFrame({"wave": ["p2-pre"], "form": ["F"], "alpha": [0.8]}),
+        "form_reliability": pd.DataFrame({"wave": ["p2-pre"], "form": ["F"], "alpha": [0.8]}),
         "conditioned": pd.DataFrame(list(conditioned), columns=["grouping", "level", "state"]),
     }
     rows = Paired(

@@ -20,6 +20,7 @@ from bgtk_lib.findings import Withheld
 from bgtk_lib.linking.anchors import RULES
 from bgtk_lib.words import plain, say
 
+MARKS = ("fingerprint", "calibration_pre", "calibration_post", "population")
 NUMBERS = (
     "anchors.anchors", "anchors.kept", "link.slope", "link.shift", "link.linking_error", "link.linking_error_points",
     "link.r", "link.sd_ratio", "link.dropped_share", "link.all_shift", "link.all_error", "link.points_per_unit",
@@ -104,11 +105,11 @@ def draw_link_numbers(released: Released, context: Context) -> Sequence[Shown]:
 
 
 def draw_link_fingerprints(links: pd.DataFrame, context: Context) -> list[Shown]:
-    """Draw the fingerprints of the link and of both calibrations: what a decision names to hold them fast."""
+    """Draw the fingerprints of the link, of both calibrations and of the population: what a decision names to hold them fast."""
     if links.empty:
         return []
     row = links.iloc[0]
-    named = {name: row.get(name) for name in ("fingerprint", "calibration_pre", "calibration_post")}
+    named = {name: row.get(name) for name in MARKS}
     pairs = [(say(f"linking.mark.{name}"), str(code)) for name, code in named.items() if pd.notna(code) and code]
     return [
         *draw_fingerprints(pairs, context),

@@ -176,7 +176,7 @@ class Enrolled:
 
     @property
     def _reliability(self) -> float | None:
-        alpha = self.rows.read("reliability")
+        alpha = self.rows.read("form_reliability")
         if self.people.empty or alpha.empty:
             return None
         here = (alpha["wave"] == self.asked.wave_pre) & (alpha["form"] == self.people["form_pre"].iloc[0])

@@ -125,9 +125,11 @@ class Ground:
         return {name: dict(cells) for name, cells in plan.hidden.items() if name.startswith(own)}
 
     def _sum_table(self, report: Report, table: str) -> str:
-        key = (table, _name_wanted(report, table))
+        key = (table, _name_wanted(report, table), report.is_part)
         if key not in self._sums:
             groups = self._by_group[table]
+            if table in report.declaration.whole and report.is_part:
+                groups = groups.iloc[:0]
             for column, values in _list_wanted(report, table).items():
                 if values and column in groups:
                     groups = groups[groups[column].isin(values)]

@@ -86,7 +86,7 @@ class Paired:
         told = model.iloc[0] if len(model) and pd.notna(model["icc_school"].iloc[0]) else None
         shares = {} if told is None else {"icc_school": told["icc_school"], "icc_district": told["share_districts"]}
         known = {name: float(share) for name, share in shares.items()} or {"icc_school": ICC, "icc_district": ICC}
-        rows = self.read("reliability")
+        rows = self.read("form_reliability")
         alpha = rows.loc[rows["wave"].isin(self.pairs["wave_pre"]), "alpha"].dropna()
         if alpha.empty:
             return Withheld(say("power.no_reliability"))
@@ -95,9 +95,7 @@ class Paired:
     @property
     def multilevel(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The stored multilevel model, districts and model; empty under a filter, for it speaks of everybody."""
-        tables = self.read("change_districts"), self.read("change_model")
-        whole = len(tables[1]) == 1 and tables[0]["n_pairs"].sum() == self.pairs["district"].notna().sum()
-        return tables if whole else (tables[0].iloc[:0], tables[1].iloc[:0])
+        return self.read("change_districts"), self.read("change_model")
 
     @property
     def n_joiners(self) -> int:
@@ -128,7 +126,7 @@ class Paired:
             return None
         first, found = self.pairs.iloc[0], []
         for side in ("pre", "post"):
-            rows = self.read("reliability")
+            rows = self.read("form_reliability")
             here = rows[(rows["wave"] == first[f"wave_{side}"]) & (rows["form"] == first[f"form_{side}"])]
             found.append(float(here["alpha"].iloc[0]) if len(here) else float("nan"))
         return (found[0], found[1]) if all(0 < alpha <= 1 for alpha in found) else None

@@ -124,6 +124,8 @@ class Report:
         Gate codes that, stopped, leave its main figures out.
     tells : tuple of str
         Gate codes that it prints beside these: its own verdicts, which hold nothing back here.
+    whole : tuple of str
+        Tables that speak of everybody together: read only where districts and jenjang are not filtered.
     """
 
     name: str
@@ -133,6 +135,7 @@ class Report:
     reads: Mapping[str, Mapping[str, str]]
     rests_on: tuple[str, ...]
     tells: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
     @property
     def title(self) -> Text:
@@ -209,18 +212,16 @@ REPORTS: dict[str, Report] = {
                 "pairs": {**PAIR, **PLACE},
                 "unpaired": {**PAIR, **PLACE},
                 "session": {"assessment": "assessment", "wave": "wave_pre", **PLACE},
-                "unscorable": {},
-                "reliability": {"assessment": "assessment"},
-                "items": {"assessment": "assessment"},
-                "plausible": PAIR,
-                "imputed": PAIR,
-                "conditioned": PAIR,
-                "links": PAIR,
-                "change_districts": PAIR,
-                "change_model": PAIR,
+                "unscorable": {"assessment": "assessment", "wave": "wave_pre", **PLACE},
+                "form_reliability": {"assessment": "assessment"},
+                "form_items": {"assessment": "assessment"},
+                "plausible": {**PAIR, **PLACE},
+                "imputed": {**PAIR, **PLACE},
+                **dict.fromkeys(("conditioned", "links", "change_districts", "change_model"), PAIR),
                 "account": {},
             },
             rests_on=COMPARING,
+            whole=("change_districts", "change_model"),
         ),
         Report(
             name="programme",
@@ -231,8 +232,8 @@ REPORTS: dict[str, Report] = {
                 "pairs": PAIR,
                 "unpaired": PAIR,
                 "session": {"assessment": "assessment", "wave": "wave_pre"},
-                "unscorable": {},
-                "reliability": {"assessment": "assessment"},
+                "unscorable": {"assessment": "assessment", "wave": "wave_pre"},
+                "form_reliability": {"assessment": "assessment"},
                 "plausible": PAIR,
                 "conditioned": PAIR,
                 "links": PAIR,

@@ -19,7 +19,7 @@ from bgtk_lib.display.page import Shown, draw_notice, draw_prose
 from bgtk_lib.display.quality import draw_row_account
 from bgtk_lib.editions import apply_decisions, make_passport, name_report_table, read_plan
 from bgtk_lib.engine.paired import Paired
-from bgtk_lib.engine.parameters import Common, check_parameters, find_report
+from bgtk_lib.engine.parameters import PLACE, Common, check_parameters, find_report
 from bgtk_lib.engine.parameters import Report as Declaration
 from bgtk_lib.engine.rows import load_table
 from bgtk_lib.errors import ParameterError, Text
@@ -135,17 +135,24 @@ class Report:
         Raises
         ------
         ParameterError
-            If the declaration does not name the table, or a filter leaves fewer than `min_cell` persons.
+            If the declaration does not name the table.
         """
         if table not in self.declaration.reads:
             raise ParameterError(say("report.not_declared", table=table, report=self.declaration.name))
         frame = self._load(table)
+        if table in self.declaration.whole and self.is_part:
+            frame = frame.iloc[:0]
         for column, parameter in self.declaration.reads[table].items():
             wanted = getattr(self.parameters, parameter)
             values = wanted if isinstance(wanted, list) else [wanted]
             if values and column in frame:
                 frame = frame[frame[column].isin(values)]
         return frame.reset_index(drop=True)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the parameters select some districts or levels of education only."""
+        return any(getattr(self.parameters, name, []) for name in PLACE.values())
 
     def _load(self, table: str) -> pd.DataFrame:
         return self.load(table) if self.load else load_table(self.workspace, table)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, sparse
 
-from bgtk_lib.scoring.evidence import Pair
+from bgtk_lib.scoring.evidence import Pair, Posterior
 from bgtk_lib.scoring.regression import PINNED, Regression
 from bgtk_lib.scoring.sittings import Floats
 
@@ -53,7 +53,7 @@ class Clusters:
         within = _divide(covariance, self.ratio)
         return within, covariance - within
 
-    def draw_prior(self, mean: Floats, covariance: Floats, *, rng: np.random.Generator) -> Pair:
+    def draw_prior(self, mean: Floats, covariance: Floats, *, noise: Floats) -> Pair:
         """Draw each cluster's effect given all its members' answers; return prior means with it and Σ without it.
 
         Parameters
@@ -62,6 +62,8 @@ class Clusters:
             Prior means without cluster effects.
         covariance : array (2, 2)
             Σ.
+        noise : array (J, w)
+            Standard normal random numbers.
 
         Notes
         -----
@@ -74,7 +76,7 @@ class Clusters:
         spread = between @ np.linalg.inv(np.eye(w) + sums.precision @ between)
         root = np.linalg.cholesky((spread + spread.swapaxes(1, 2)) / 2)
         effects = np.einsum("jab,jb->ja", spread, sums.pull)
-        effects += np.einsum("jab,jb->ja", root, rng.standard_normal(effects.shape))
+        effects += np.einsum("jab,jb->ja", root, noise)
         raised, own = mean.copy(), covariance.copy()
         raised[:, :w] += effects[self.codes]
         own[:w, :w] = within
@@ -116,20 +118,42 @@ def find_clusters(fit: Regression, codes: NDArray[np.intp]) -> tuple[Regression,
     w = fit.model.n_waves
     slopes, covariance = fit.model.unpack(fit.estimates)
     mean, covariance = (fit.model.design @ slopes)[:, :w], covariance[:w, :w]
-    inverse = np.linalg.inv(fit.posterior.covariance[:, :w, :w])
-    clusters = Clusters(
-        codes=codes,
-        members=sparse.csr_array((np.ones(len(codes)), (codes, np.arange(len(codes))))),
-        ratio=np.eye(w),
-        information=inverse - np.linalg.inv(covariance),
-        pull=np.einsum("iab,ib->ia", inverse, fit.posterior.mean[:, :w] - mean),
-        mean=mean,
-    )
+    clusters = weigh_persons(fit.posterior, mean, covariance, codes=codes, ratio=np.eye(w))
     start = np.concatenate([np.full(w, START), np.zeros(w - 1)])
     bounds = [BOUNDS] * w + [(-2.0, 2.0)] * (w - 1)
     found = optimize.minimize(_lose, start, (clusters, fit.model.design, covariance), method="L-BFGS-B", bounds=bounds)
     clusters = replace(clusters, ratio=_fill(found.x))
     return _refit(fit, clusters, covariance), clusters
+
+
+def weigh_persons(
+    posterior: Posterior, mean: Floats, covariance: Floats, *, codes: NDArray[np.intp], ratio: Floats
+) -> Clusters:
+    """Return clusters with what each person's answers add to them.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Of n persons under these priors.
+    mean : array (n, w)
+        Their prior means.
+    covariance : array (w, w)
+        Σ.
+    codes : array of int (n,)
+        Each person's cluster, 0 ….
+    ratio : array (w, w)
+        T.
+    """
+    w = len(ratio)
+    inverse = np.linalg.inv(posterior.covariance[:, :w, :w])
+    return Clusters(
+        codes=codes,
+        members=sparse.csr_array((np.ones(len(codes)), (codes, np.arange(len(codes))))),
+        ratio=ratio,
+        information=inverse - np.linalg.inv(covariance),
+        pull=np.einsum("iab,ib->ia", inverse, posterior.mean[:, :w] - mean),
+        mean=mean,
+    )
 
 
 def _refit(fit: Regression, clusters: Clusters, covariance: Floats) -> Regression:

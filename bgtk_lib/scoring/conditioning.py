@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bgtk_lib.scoring.sittings import Floats
+from bgtk_lib.errors import LinkageError
+from bgtk_lib.scoring.sittings import Floats, shorten
+from bgtk_lib.words import say
 
 SMALL_STUDY = 500  # below so many persons in an occasion a level needs FEWEST_IN_SMALL of them, else FEWEST
 FEWEST_IN_SMALL = 30
@@ -31,10 +33,13 @@ class Levels:
         Known to the regression: they may be compared.
     pooled : tuple of str
         Too small, taken as one: they may not.
+    unknown : str
+        With whom those stand whose level is not known.
     """
 
     kept: tuple[str, ...]
     pooled: tuple[str, ...]
+    unknown: str = field(default=UNKNOWN, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,6 +106,42 @@ def lay_conditions(conditioning: pd.DataFrame, sat: NDArray[np.bool_], *, chosen
     )
 
 
+def lay_known_conditions(conditioning: pd.DataFrame, levels: Mapping[str, Levels], terms: Collection[str]) -> Floats:
+    """Return the columns of a regression that is known already: (n, p).
+
+    Parameters
+    ----------
+    conditioning : DataFrame
+        One row a person, a column each that the regression knows of.
+    levels : mapping
+        Column → what became of its levels then. One that was not there then counts as pooled, and where none was, as the
+        largest.
+    terms : collection of str
+        The regression's columns, as `Conditions.terms` names those that are independent.
+
+    Raises
+    ------
+    LinkageError
+        If one of these columns is not there.
+
+    Examples
+    --------
+    >>> levels = {"jenjang": Levels(kept=("SD", "SMP"), pooled=("SLB",))}
+    >>> found = pd.DataFrame({"jenjang": ["SD", "SMP", "SLB", "PAUD"]})
+    >>> lay_known_conditions(found, levels, ["constant", "jenjang=(pooled)", "jenjang=SMP"]).T.tolist()
+    [[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 0.0]]
+    """
+    absent = [name for name in levels if name not in conditioning]
+    if absent:
+        raise LinkageError(say("scoring.population_grouping", groupings=shorten(absent)))
+    columns: dict[str, NDArray[Any]] = {CONSTANT: np.ones(len(conditioning))}
+    for name, known in levels.items():
+        codes = name_levels(conditioning[name])
+        codes = codes.where(codes.isin([*known.kept, UNKNOWN]), POOLED).replace(UNKNOWN, known.unknown)
+        columns |= {f"{name}={code}": (codes == code).to_numpy(float) for code in set(codes)}
+    return np.column_stack([columns.get(term, np.zeros(len(conditioning))) for term in terms])
+
+
 def pool_levels(column: pd.Series[Any], sat: NDArray[np.bool_], *, fewest: int) -> tuple[pd.Series[str], Levels]:
     """Return each person's level with the small ones pooled, and which they are.
 
@@ -120,9 +161,10 @@ def pool_levels(column: pd.Series[Any], sat: NDArray[np.bool_], *, fewest: int) 
     pooled = list(by_size.index[:n_pooled])
     kept = sorted(by_size.index[n_pooled:])
     codes = codes.where(~codes.isin(pooled), POOLED)
+    unknown = UNKNOWN
     if UNKNOWN in counts.index and counts.loc[UNKNOWN].min() < fewest:
-        codes = codes.where(codes != UNKNOWN, by_size.index[-1] if kept else POOLED)
-    return codes, Levels(kept=tuple(kept), pooled=tuple(sorted(pooled)))
+        unknown = str(by_size.index[-1]) if kept else POOLED
+    return codes.replace(UNKNOWN, unknown), Levels(kept=tuple(kept), pooled=tuple(sorted(pooled)), unknown=unknown)
 
 
 def name_levels(column: pd.Series[Any]) -> pd.Series[str]:

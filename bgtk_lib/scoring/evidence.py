@@ -115,13 +115,21 @@ def find_posterior(evidence: Evidence, mean: Floats, covariance: Floats) -> Post
     )
 
 
-def draw_abilities(evidence: Evidence, mean: Floats, covariance: Floats, *, rng: np.random.Generator) -> Floats:
+def draw_abilities(evidence: Evidence, mean: Floats, covariance: Floats, *, chances: Floats) -> Floats:
     """Draw one pair of abilities a person from the posterior: (n, 2).
 
+    Parameters
+    ----------
+    evidence, mean, covariance
+        As `find_posterior` takes them.
+    chances : array (2, n)
+        Uniform random numbers: the quantiles that are drawn.
+
+    Notes
+    -----
     The first comes from its own posterior, the second from the one given the first. A draw lies anywhere in its node's
     cell, which adds a twelfth of a squared step to the variance.
     """
-    chances = rng.random((2, len(mean)))
     drawn = np.empty_like(mean)
     slope = covariance[0, 1] / covariance[0, 0]
     spread = covariance[1, 1] - slope * covariance[0, 1]

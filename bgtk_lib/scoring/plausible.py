@@ -7,33 +7,27 @@ how much the test leaves open.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from bgtk_lib.errors import LinkageError, ParameterError
 from bgtk_lib.findings import Withheld
-from bgtk_lib.scoring.clusters import Clusters, find_clusters
-from bgtk_lib.scoring.conditioning import Conditions, Levels, lay_conditions
-from bgtk_lib.scoring.evidence import draw_abilities
-from bgtk_lib.scoring.regression import Regression, draw_prior, find_errors, fit_regression
-from bgtk_lib.scoring.sittings import FEWEST_PERSONS, Sittings, Waves, gather_sittings, shorten
+from bgtk_lib.scoring.conditioning import lay_conditions
+from bgtk_lib.scoring.population import Population, estimate_population
+from bgtk_lib.scoring.sittings import Sittings, Waves, gather_sittings, shorten
 from bgtk_lib.words import plain, say
-from bgtk_lib.workspace.store import hash_content
 
-CONFIDENCE = 0.95
 PERSONS_PER_COLUMN = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlausibleValues:
-    """Draws of ability at one or two waves, and the regression they come from.
+    """Draws of ability at one or two waves, and the population they come from.
 
     Attributes
     ----------
@@ -42,45 +36,19 @@ class PlausibleValues:
     imputed : DataFrame
         The same of the waves not sat: drawn given the other wave's answers, groups and school. It is right if, given
         these, staying away has nothing to do with ability (missing at random).
-    waves : DataFrame
-        wave, n (persons), n_items, mean and sd of ability among them, reliability (share of its variance that answers
-        and groups explain), between_clusters (share of the residual variance; null without clusters).
-    n_both : int
-        Persons who sat both waves; 0 where there is one.
-    coefficients : DataFrame
-        wave, term, estimate, se, note; in units of ability. ``dependent``: the column is a combination of others.
-    residuals : DataFrame
-        wave × wave: covariance of ability given the groups.
-    correlation : float or Withheld
-        Of the two waves' abilities, given the groups.
-    correlation_low, correlation_high : float or None
-        Its 95 % interval.
-    conditioned_on : mapping
-        Column → `Levels`: what may be compared.
-    converged : bool
-        Whether the likelihood's maximum was found inside its bounds.
-    fingerprint : str
-        SHA-256 of answers, items, groups, number of draws and the generator's state.
+    population : Population
+        What they were drawn from, and what may be compared with them.
     """
 
     draws: pd.DataFrame
     imputed: pd.DataFrame
-    waves: pd.DataFrame
-    n_both: int
-    coefficients: pd.DataFrame
-    residuals: pd.DataFrame
-    correlation: float | Withheld
-    correlation_low: float | None
-    correlation_high: float | None
-    conditioned_on: Mapping[str, Levels]
-    converged: bool
-    fingerprint: str
+    population: Population
 
     def for_draw(self, draw: int) -> pd.DataFrame:
         """Return one draw as a table: index pid, a column a wave, null where not sat."""
         chosen = self.draws[self.draws["draw"] == draw]
         return pd.DataFrame(
-            {wave: chosen[chosen["wave"] == wave].set_index("pid")["theta"] for wave in self.waves["wave"]}
+            {wave: chosen[chosen["wave"] == wave].set_index("pid")["theta"] for wave in self.population.waves["wave"]}
         )
 
 
@@ -92,6 +60,7 @@ def draw_plausible_values(
     chosen: Collection[str] = (),
     n_values: int = 10,
     rng: np.random.Generator,
+    population: Population | None = None,
 ) -> PlausibleValues | Withheld:
     """Draw everybody's ability at one or two waves, given their answers and their groups.
 
@@ -112,6 +81,9 @@ def draw_plausible_values(
         Draws a person, 2 or more.
     rng : Generator
         The same state gives the same draws, whatever the order of rows and columns.
+    population : Population, optional
+        One that a decision holds fast: it is not estimated again, and nobody's draws depend on the answers of another
+        school. `chosen`, `n_values` and `rng` are its own then.
 
     Returns
     -------
@@ -123,16 +95,13 @@ def draw_plausible_values(
     ParameterError
         If there are no or three waves, or fewer than two draws.
     LinkageError
-        If a person stands twice or has no groups, or answers and curves do not fit.
+        If a person stands twice or has no groups, or answers, curves and a population held fast do not fit.
 
     Notes
     -----
-    One joint regression of both waves (`fit_regression`), since draws made wave by wave lose their correlation. Each
-    set of draws first draws the regression itself from its large-sample posterior, a normal distribution around the
-    estimates whose covariance is the inverse of the observed curvature, with SDs as logarithms and the correlation as
-    artanh; then pairs of abilities from each person's posterior. The first step makes the imputation proper: it
-    carries the uncertainty of a group's mean, which all its members share. With fewer than 30 persons in both waves
-    the two are taken as unrelated.
+    One joint regression of both waves (`fit_regression`), since draws made wave by wave lose their correlation, drawn
+    anew for each set (`estimate_population`); then pairs of abilities from each person's posterior. With fewer than 30
+    persons in both waves the two are taken as unrelated.
 
     Effects are those of the columns given, added up: a crossing that is no column of its own is not known. A programme
     whose participants were chosen by a score is adjusted for that score, never for plausible values.
@@ -149,46 +118,31 @@ def draw_plausible_values(
     sittings = gather_sittings(waves)
     if isinstance(sittings, Withheld):
         return sittings
-    conditions = lay_conditions(_find_groups(conditioning, sittings), sittings.sat, chosen=chosen)
-    n, columns = int(sittings.sat.sum(axis=0).min()), conditions.design.shape[1]
-    if n < PERSONS_PER_COLUMN * columns:
-        return Withheld(say("scoring.plausible_columns", n=n, columns=columns, needed=PERSONS_PER_COLUMN))
-    codes = _code_clusters(cluster, sittings)
-    fingerprint = _mark(sittings, conditions, codes, n_values=n_values, rng=rng)
-    correlated = sittings.n_both >= FEWEST_PERSONS
-    fit = fit_regression(sittings.each, conditions.design, correlated=correlated, n_later=conditions.n_later)
-    if np.linalg.eigvalsh(fit.curvature).min() <= 0:
-        return Withheld(say("scoring.plausible_no_maximum", n=len(sittings.pids)))
-    clusters = None
-    if codes.max() + 1 < len(codes):
-        fit, clusters = find_clusters(fit, codes)
+    groups, schools = _find_groups(conditioning, sittings), _name_schools(cluster, sittings)
+    if population is None:
+        conditions = lay_conditions(groups, sittings.sat, chosen=chosen)
+        n, columns = int(sittings.sat.sum(axis=0).min()), conditions.design.shape[1]
+        if n < PERSONS_PER_COLUMN * columns:
+            return Withheld(say("scoring.plausible_columns", n=n, columns=columns, needed=PERSONS_PER_COLUMN))
+        found = estimate_population(sittings, conditions, schools, n_values=n_values, rng=rng)
+        if isinstance(found, Withheld):
+            return found
+        population = found
+    elif [*population.waves["wave"]] != [*waves]:
+        raise LinkageError(say("scoring.population_waves", waves=plain(" → ".join(population.waves["wave"]))))
+    sittings = sittings.express(unit=population.unit, centre=population.centre)
 
     tables: dict[bool, list[pd.DataFrame]] = {True: [], False: []}
-    for draw in range(1, n_values + 1):
-        mean, covariance = draw_prior(fit, rng=rng)
-        if clusters is not None:
-            mean, covariance = clusters.draw_prior(mean, covariance, rng=rng)
-        theta = sittings.centre + sittings.unit * draw_abilities(fit.evidence, mean, covariance, rng=rng)
+    for draw, theta in enumerate(population.draw(sittings, groups, schools), start=1):
         for at, wave in enumerate(waves):
             for sat, parts in tables.items():
                 here = sittings.sat[:, at] == sat
                 drawn = {"pid": sittings.pids[here], "wave": wave, "draw": draw, "theta": theta[here, at]}
                 parts.append(pd.DataFrame(drawn))
-    correlation, low, high = _state_correlation(fit, sittings)
-    names, covariance = list(waves), sittings.unit**2 * fit.model.unpack(fit.estimates)[1]
     return PlausibleValues(
         draws=pd.concat(tables[True], ignore_index=True),
         imputed=pd.concat(tables[False], ignore_index=True),
-        waves=_describe_waves(fit, clusters, sittings),
-        n_both=sittings.n_both,
-        coefficients=_list_coefficients(fit, conditions, sittings),
-        residuals=pd.DataFrame(covariance[: len(names), : len(names)], index=names, columns=names),
-        correlation=correlation,
-        correlation_low=low,
-        correlation_high=high,
-        conditioned_on=conditions.levels,
-        converged=fit.converged,
-        fingerprint=fingerprint,
+        population=population,
     )
 
 
@@ -209,7 +163,7 @@ def require_conditioned(plausible: PlausibleValues, column: str, level: object =
     What the regression did not know of is drawn as if it had no effect: 18–55 % of an effect is lost at reliabilities
     of .8–.6. Pooled levels are drawn as one.
     """
-    levels = plausible.conditioned_on.get(column)
+    levels = plausible.population.conditioned_on.get(column)
     if levels is None:
         return Withheld(say("scoring.not_conditioned", column=plain(column)))
     if level is None and levels.pooled:
@@ -231,74 +185,13 @@ def _find_groups(conditioning: pd.DataFrame, sittings: Sittings) -> pd.DataFrame
     return conditioning.loc[sittings.pids]
 
 
-def _code_clusters(cluster: pd.Series[Any] | None, sittings: Sittings) -> NDArray[np.intp]:
-    """Return codes 0 …; who has no cluster is one alone."""
+def _name_schools(cluster: pd.Series[Any] | None, sittings: Sittings) -> NDArray[np.str_]:
+    """Return each person's school; who has none is one alone."""
+    alone = np.array([f"alone {pid}" for pid in sittings.pids])
     if cluster is None:
-        return np.arange(len(sittings.pids))
+        return alone
     twice = int(cluster.index.duplicated().sum())
     if twice:
         raise LinkageError(say("scoring.groups_unclear", twice=twice, absent=0, n=len(sittings.pids)))
-    codes, known = pd.factorize(cluster.reindex(sittings.pids))
-    alone = codes == -1
-    codes[alone] = len(known) + np.arange(alone.sum())
-    return codes
-
-
-def _mark(
-    sittings: Sittings, conditions: Conditions, codes: NDArray[np.intp], *, n_values: int, rng: np.random.Generator
-) -> str:
-    """Return the fingerprint of everything the draws depend on."""
-    digest = hashlib.sha256("\0".join(map(str, sittings.pids)).encode())
-    arrays = [conditions.design, codes.astype(float)]
-    for one in sittings.each:
-        arrays += [one.credit, one.curves.slopes, one.curves.intercepts, one.curves.graded.astype(float)]
-    for array in arrays:
-        digest.update(np.nan_to_num(array, nan=np.inf).tobytes())
-    levels = {column: [one.kept, one.pooled] for column, one in conditions.levels.items()}
-    scale = [sittings.unit, sittings.centre, conditions.n_later]
-    return hash_content([digest.hexdigest(), levels, conditions.terms, scale, n_values, rng.bit_generator.state])
-
-
-def _state_correlation(fit: Regression, sittings: Sittings) -> tuple[float | Withheld, float | None, float | None]:
-    """Return the residual correlation with its interval."""
-    if not fit.model.correlated:
-        return Withheld(say("scoring.plausible_unpaired", n=sittings.n_both, needed=FEWEST_PERSONS)), None, None
-    half = float(stats.norm.isf((1 - CONFIDENCE) / 2) * np.sqrt(np.linalg.inv(fit.curvature)[-1, -1]))
-    middle = float(fit.estimates[-1])
-    return float(np.tanh(middle)), float(np.tanh(middle - half)), float(np.tanh(middle + half))
-
-
-def _describe_waves(fit: Regression, clusters: Clusters | None, sittings: Sittings) -> pd.DataFrame:
-    """Return how many sat each wave, with how many items, and the distribution of their ability."""
-    rows, w = [], len(sittings.waves)
-    covariance = fit.model.unpack(fit.estimates)[1][:w, :w]
-    between = np.full((w, w), np.nan) if clusters is None else clusters.divide(covariance)[1] / covariance
-    for at, (wave, one) in enumerate(zip(sittings.waves, sittings.each, strict=True)):
-        here = sittings.sat[:, at]
-        expected, left = fit.posterior.mean[here, at], fit.posterior.covariance[here, at, at].mean()
-        total = expected.var() + left
-        row = {"wave": wave, "n": int(here.sum()), "n_items": one.credit.shape[1]}
-        row |= {"mean": sittings.centre + sittings.unit * expected.mean(), "sd": sittings.unit * np.sqrt(total)}
-        rows.append(row | {"reliability": 1 - left / total, "between_clusters": between[at, at]})
-    return pd.DataFrame(rows)
-
-
-def _list_coefficients(fit: Regression, conditions: Conditions, sittings: Sittings) -> pd.DataFrame:
-    """Return wave, term, estimate, se, note."""
-    estimates = sittings.unit * np.linalg.solve(fit.model.root, fit.model.unpack(fit.estimates)[0])
-    estimates[0] += sittings.centre
-    errors = sittings.unit * find_errors(fit)
-    terms = pd.DataFrame(
-        {
-            "term": conditions.terms,
-            "note": pd.Series("dependent", dtype="str", index=range(len(conditions.terms))).mask(
-                conditions.independent
-            ),
-        }
-    )
-    tables = []
-    for at, wave in enumerate(sittings.waves):
-        table = terms.assign(wave=wave, estimate=np.nan, se=np.nan)
-        table.loc[conditions.independent, ["estimate", "se"]] = np.column_stack([estimates[:, at], errors[:, at]])
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)[["wave", "term", "estimate", "se", "note"]]
+    found = cluster.reindex(sittings.pids)
+    return np.where(found.isna(), alone, found.astype(str).to_numpy(str))

@@ -152,7 +152,7 @@ def fit_regression(sittings: tuple[Sitting, ...], design: Floats, *, correlated:
     values = np.zeros(model.n_coefficients + model.n_waves + model.correlated)
     grids = (np.linspace(-WIDEST, WIDEST, POINTS),) * model.n_waves
     for _ in range(ROUNDS):
-        evidence = _gather(sittings, grids)
+        evidence = gather_evidence(sittings, grids)
         found = optimize.minimize(
             _lose,
             values,
@@ -184,12 +184,11 @@ def fit_regression(sittings: tuple[Sitting, ...], design: Floats, *, correlated:
     )
 
 
-def draw_prior(fit: Regression, *, rng: np.random.Generator) -> Pair:
-    """Draw a regression from its large-sample posterior; return everybody's prior means (n, 2) and Σ (2, 2)."""
+def draw_values(fit: Regression, *, rng: np.random.Generator) -> Pair:
+    """Draw a regression from its large-sample posterior; return B (p, 2) and Σ (2, 2)."""
     root = np.linalg.cholesky(fit.curvature)
     away = linalg.solve_triangular(root.T, rng.standard_normal(len(root)))
-    slopes, covariance = fit.model.unpack(np.clip(fit.estimates + away, *np.transpose(_bound(fit.model))))
-    return fit.model.design @ slopes, covariance
+    return fit.model.unpack(np.clip(fit.estimates + away, *np.transpose(_bound(fit.model))))
 
 
 def find_errors(fit: Regression) -> Floats:
@@ -200,8 +199,8 @@ def find_errors(fit: Regression) -> Floats:
     return errors
 
 
-def _gather(sittings: tuple[Sitting, ...], grids: tuple[Floats, ...]) -> Evidence:
-    """Return the evidence of two occasions; one that is not there has a single node."""
+def gather_evidence(sittings: tuple[Sitting, ...], grids: tuple[Floats, ...]) -> Evidence:
+    """Return what the answers say on one or two grids; an occasion that is not there has a single node."""
     found = [(grid, weigh_answers(sitting, grid)) for sitting, grid in zip(sittings, grids, strict=True)]
     found += [(np.zeros(1), np.zeros((len(sittings[0].credit), 1)))] * (2 - len(found))
     (first, along), (second, across) = found

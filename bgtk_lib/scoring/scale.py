@@ -75,11 +75,12 @@ def freeze_scale(plausible: PlausibleValues, *, wave: str, assessment: str) -> S
     Scale or Withheld
         Withheld where the wave is not among them.
     """
-    here = plausible.waves[plausible.waves["wave"] == wave]
+    waves = plausible.population.waves
+    here = waves[waves["wave"] == wave]
     if here.empty:
         return Withheld(say("scoring.no_baseline", wave=wave))
     mean, sd = float(here["mean"].iloc[0]), float(here["sd"].iloc[0])
-    mark = hash_content([mean, sd, assessment, wave, plausible.fingerprint])
+    mark = hash_content([mean, sd, assessment, wave, plausible.population.fingerprint])
     return Scale(mean=mean, sd=sd, assessment=assessment, fingerprint=mark)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -66,6 +66,14 @@ class Sittings:
     def n_both(self) -> int:
         """Persons who sat two waves."""
         return int((self.sat.sum(axis=1) == 2).sum())
+
+    def express(self, *, unit: float, centre: float) -> Sittings:
+        """Return the same answers with abilities in other units."""
+        if (unit, centre) == (self.unit, self.centre):
+            return self
+        slope, shift = self.unit / unit, (self.centre - centre) / unit
+        each = tuple(replace(one, curves=one.curves.rescale(slope=slope, shift=shift)) for one in self.each)
+        return replace(self, each=each, unit=unit, centre=centre)
 
 
 def gather_sittings(waves: Waves) -> Sittings | Withheld:

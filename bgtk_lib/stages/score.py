@@ -24,9 +24,11 @@ from bgtk_lib.linking.record import read_link, write_link
 from bgtk_lib.pairing import EFFORT, PERSON_COLUMNS, TOLD, Linked, pair_waves
 from bgtk_lib.quality import write_gate
 from bgtk_lib.schema import conform
+from bgtk_lib.scoring.plausible import PlausibleValues
 from bgtk_lib.scoring.points import NO_SCORES, NONE_LOST, Scored, score_form, score_totals
+from bgtk_lib.scoring.population import Population, read_population, write_population
 from bgtk_lib.scoring.scale import Scale
-from bgtk_lib.stages.frozen import keep_frozen, scale_of
+from bgtk_lib.stages.frozen import hold_facts, keep_frozen, scale_of
 from bgtk_lib.stages.participation import lay_programme_tables
 from bgtk_lib.stages.persons import describe_sittings, list_programmes
 from bgtk_lib.stages.review import lay_sheets, read_item_decisions
@@ -37,6 +39,8 @@ from bgtk_lib.workspace.declaration import Rules
 from bgtk_lib.workspace.store import read_json, replacing, write_json, write_table
 
 MODEL_TABLES = ("change_districts", "change_model")
+DRAWN_TABLES = ("plausible", "imputed")
+PLACES = ["district", "jenjang"]
 
 
 def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
@@ -60,6 +64,7 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
     tables = _collect(sittings, scored, effort)
     links: dict[str, Link] = {}
     scales: dict[str, Scale] = {}
+    populations: dict[str, Population] = {}
     stacked: dict[str, list[pd.DataFrame]] = {}
     for scope, linked, found, judged in _link_phases(workspace, tables["scores"], sittings, tell):
         gates += judged
@@ -71,6 +76,9 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
                 name = f"{found.link.form_pre}~{found.link.form_post}@{scope['wave_pre']}~{scope['wave_post']}"
                 links[name] = found.link
                 scales |= {name: found.scale} if found.scale else {}
+                drawn = found.plausible
+                populations |= {name: drawn.population} if isinstance(drawn, PlausibleValues) else {}
+            parts |= {name: _place(parts[name], linked) for name in DRAWN_TABLES if name in parts}
         modelled = tabulate_multilevel(_model_districts(linked, parts))
         parts |= {name: frame.assign(**scope) for name, frame in zip(MODEL_TABLES, modelled, strict=True)}
         for name, frame in parts.items():
@@ -80,7 +88,7 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
         name: pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True) for name, parts in stacked.items()
     }
     abilities = tables.pop("abilities", pd.DataFrame(columns=ABILITY_COLUMNS)).drop_duplicates("session_id")
-    tables |= lay_programme_tables(workspace)
+    tables |= {**lay_programme_tables(workspace), **hold_facts(workspace)}
     tables["scores"] = tables["scores"].merge(abilities, on="session_id", how="left", validate="one_to_one")
     record = {"stage": "score", "fingerprint": workspace.fingerprint("score"), "gates": [write_gate(g) for g in gates]}
     with replacing(workspace.folder("scores")) as making:
@@ -90,8 +98,16 @@ def run_score(workspace: Workspace, tell: Tell = silent) -> list[Gate]:
             write_link(making / "link_records" / f"{name}.json", link)
         for name, scale in scales.items():
             write_json(scale_of(making / "link_records" / f"{name}.json"), asdict(scale))
+        for name, population in populations.items():
+            write_population(making / "populations" / f"{name}.json", population)
         write_json(making / "stage.json", record)
     return gates
+
+
+def _place(draws: pd.DataFrame, linked: Linked) -> pd.DataFrame:
+    """Return draws with everybody's district and jenjang: a report on one district reads no others."""
+    people = pd.concat([one[["pid", *PLACES]] for one in (linked.pairs, linked.unpaired)]).drop_duplicates("pid")
+    return draws.merge(people, on="pid", how="left", validate="many_to_one")
 
 
 def _model_districts(linked: Linked, tables: Mapping[str, pd.DataFrame]) -> Multilevel | Withheld:
@@ -153,7 +169,8 @@ def _collect(
         raise StageError(
             say("stage.rows_lost", stage="score", wanted=len(sittings), found=len(joined) + len(unscorable))
         )
-    return {"scores": joined, "unscorable": unscorable}
+    known = sittings[["session_id", "assessment", "wave", *PLACES]]
+    return {"scores": joined, "unscorable": unscorable.merge(known, on="session_id", validate="one_to_one")}
 
 
 def _link_phases(
@@ -162,7 +179,9 @@ def _link_phases(
     """Return every assessment's waves within its phase: scope, pairs, comparison, gates."""
     decisions = read_decisions(workspace.folder("decisions") / "links.csv")
     sides = _list_sides(workspace, sittings)
-    frozen = {name: (read_link(path), _read_scale(path)) for name, path in keep_frozen(workspace)["link"].items()}
+    kept = keep_frozen(workspace)
+    frozen = {name: (read_link(path), _read_scale(path)) for name, path in kept["link"].items()}
+    populations = {name: read_population(path) for name, path in kept["population"].items()}
     conditioning, chosen = _list_groups(workspace, sittings)
     first = sittings.sort_values("start", kind="stable").drop_duplicates("pid").set_index("pid")
     schools = first["npsn"] if workspace.rules.cluster == "school" else None
@@ -188,7 +207,8 @@ def _link_phases(
             held = None
             released = workspace.declared.waves[wave_post].released_before
             if len(two) == 2:
-                held = frozen.get(f"{two[wave_pre].form}~{two[wave_post].form}@{wave_pre}~{wave_post}")
+                name = f"{two[wave_pre].form}~{two[wave_post].form}@{wave_pre}~{wave_post}"
+                held = frozen.get(name)
                 compared = compare_waves(
                     two,
                     pids=sittings.set_index("session_id")["pid"],
@@ -198,6 +218,7 @@ def _link_phases(
                     rules=workspace.rules,
                     decisions=decisions,
                     frozen=held,
+                    population=populations.get(name),
                 )
                 ground = judge_waves(compared, two, released=released, scope=scope)
             else:

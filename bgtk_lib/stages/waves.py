@@ -24,6 +24,7 @@ from bgtk_lib.linking.link import Link, link_forms
 from bgtk_lib.linking.record import fingerprint_link
 from bgtk_lib.scoring.conversion import convert_scores
 from bgtk_lib.scoring.plausible import PlausibleValues, draw_plausible_values
+from bgtk_lib.scoring.population import Population
 from bgtk_lib.scoring.scale import Scale, count_items_more, freeze_scale
 from bgtk_lib.words import say
 from bgtk_lib.workspace.declaration import Rules
@@ -32,6 +33,7 @@ QUALITY = (
     "n_wanted", "dropped_share", "r", "sd_ratio", "content_gap", "order_r", "n_moved", "n_other_slopes",
     "difficulty_gap_pre", "difficulty_gap_post",
 )  # fmt: skip
+DIGITS = 6  # of a point that are kept: fewer would show, more differ by the order in which a sum is taken
 ABILITY_COLUMNS = ["session_id", "theta", "theta_se", "scale_points", "scale_se", "extreme", "calibration"]
 
 
@@ -111,6 +113,7 @@ def compare_waves(
     rules: Rules,
     decisions: list[dict[str, str]],
     frozen: tuple[Link, Scale | None] | None,
+    population: Population | None = None,
 ) -> Compared:
     """Compare two waves of one assessment, each on one form.
 
@@ -132,6 +135,8 @@ def compare_waves(
         As `compare.read_decisions` returns them.
     frozen : (Link, Scale or None) or None
         A link that a decision holds fast, and the scale with it.
+    population : Population, optional
+        A population that a decision holds fast.
     """
     (wave_pre, pre), (wave_post, post) = sides.items()
     comparison = compare_forms({pre.form}, {post.form}, decisions)
@@ -145,7 +150,13 @@ def compare_waves(
         }
         rng = np.random.default_rng([rules.seed, *f"{pre.form}@{wave_pre}>{post.form}@{wave_post}".encode()])
         plausible = draw_plausible_values(
-            waves, conditioning=conditioning, cluster=cluster, chosen=chosen, n_values=rules.plausible_values, rng=rng
+            waves,
+            conditioning=conditioning,
+            cluster=cluster,
+            chosen=chosen,
+            n_values=rules.plausible_values,
+            rng=rng,
+            population=population,
         )
     if isinstance(plausible, PlausibleValues):
         found = freeze_scale(plausible, wave=wave_pre, assessment=pre.form)
@@ -225,8 +236,8 @@ def _measure(side: FormAnswers, curves: Curves, scale: Scale) -> pd.DataFrame:
             "session_id": found.index.astype("str"),
             "theta": found["theta"].to_numpy(),
             "theta_se": found["se"].to_numpy(),
-            "scale_points": scale.to_points(found["theta"]),
-            "scale_se": found["se"].to_numpy() * scale.points_per_unit,
+            "scale_points": scale.to_points(found["theta"]).round(DIGITS),
+            "scale_se": (found["se"].to_numpy() * scale.points_per_unit).round(DIGITS),
             "extreme": found["extreme"].to_numpy(dtype=bool),
             "calibration": side.fingerprint[:16],
         },
@@ -250,6 +261,7 @@ def _list_tables(
     if isinstance(link, Link) and scale and link.design == "common_item" and pre.calibration and post.calibration:
         tables["conversion"] = convert_scores(pre.calibration.curves, post.calibration.curves, link=link, scale=scale)
     if isinstance(plausible, PlausibleValues) and scale:
+        tables["links"]["population"] = plausible.population.fingerprint[:16]
         tables["plausible"] = _place_draws(plausible.draws, scale, wave_pre, wave_post)
         first = plausible.draws[plausible.draws["wave"] == wave_pre]
         unseen = plausible.imputed[plausible.imputed["wave"] == wave_post]
@@ -259,7 +271,7 @@ def _list_tables(
         tables["conditioned"] = pd.DataFrame(
             [
                 {"grouping": name, "level": level, "state": state}
-                for name, levels in plausible.conditioned_on.items()
+                for name, levels in plausible.population.conditioned_on.items()
                 for state, group in (("kept", levels.kept), ("pooled", levels.pooled))
                 for level in group
             ],
@@ -286,7 +298,8 @@ def _place_draws(draws: pd.DataFrame, scale: Scale, wave_pre: str, wave_post: st
     sides = []
     for wave, column in ((wave_pre, "score_pre"), (wave_post, "score_post")):
         rows = draws[draws["wave"] == wave]
-        sides.append(pd.DataFrame({"pid": rows["pid"], "draw": rows["draw"], column: scale.to_points(rows["theta"])}))
+        points = scale.to_points(rows["theta"]).round(DIGITS)
+        sides.append(pd.DataFrame({"pid": rows["pid"], "draw": rows["draw"], column: points}))
     return sides[0].merge(sides[1], on=["pid", "draw"], how="outer", validate="one_to_one")
 
 
@@ -336,16 +349,16 @@ def _describe_link(
 
 def _describe_latent(plausible: PlausibleValues, scale: Scale) -> pd.DataFrame:
     """Return what the regression says of both waves: name, value, low, high, n."""
-    rows = []
-    for wave in plausible.waves.to_dict("records"):
+    population, rows = plausible.population, []
+    for wave in population.waves.to_dict("records"):
         rows.append(
             {"name": "mean", "wave": wave["wave"], "value": float(scale.to_points(wave["mean"])), "n": wave["n"]}
         )
         rows.append({"name": "sd", "wave": wave["wave"], "value": wave["sd"] * scale.points_per_unit, "n": wave["n"]})
         rows.append({"name": "reliability", "wave": wave["wave"], "value": wave["reliability"], "n": wave["n"]})
-    if not isinstance(plausible.correlation, Withheld):
-        ends = {"low": plausible.correlation_low, "high": plausible.correlation_high}
+    if not isinstance(population.correlation, Withheld):
+        ends = {"low": population.correlation_low, "high": population.correlation_high}
         rows.append(
-            {"name": "correlation", "wave": None, "value": plausible.correlation, "n": plausible.n_both, **ends}
+            {"name": "correlation", "wave": None, "value": population.correlation, "n": population.n_both, **ends}
         )
     return pd.DataFrame(rows, columns=["name", "wave", "value", "low", "high", "n"]).astype({"wave": "str"})
