@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bgtk_lib.change.clusters import code_clusters, fit_cr2
+from bgtk_lib.change.clusters import code_clusters, contrast_cr2
 from bgtk_lib.change.drawn import combine, lay_draws
 from bgtk_lib.change.precision.bootstrap import WildTest, bootstrap_contrast, bootstrap_mean
 from bgtk_lib.change.precision.wild import N_DRAWS, POINTS, choose_weights, draw_wild, lay_contrast, list_weights
@@ -157,7 +157,7 @@ def test_schools_in_fixed_districts_agree_with_cr2(rng):
     drawn = lay_draws(pairs, pd.DataFrame())
     told = bootstrap_mean(drawn, cluster="school", rng=seed())
     dummies = pd.get_dummies(pairs["district"]).to_numpy(dtype=float)
-    cr2 = fit_cr2(drawn.gain[:, 0], dummies, pairs["npsn"]).contrast(dummies.mean(axis=0))
+    cr2 = contrast_cr2(drawn.gain[:, 0], dummies, pairs["npsn"], weights=dummies.mean(axis=0))[0]
     assert told.n_clusters == 80
     assert told.estimate == pytest.approx(cr2.estimate, abs=1e-12)
     np.testing.assert_allclose(told.interval, [cr2.low, cr2.high], atol=0.04 * (cr2.high - cr2.low))

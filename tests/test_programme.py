@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bgtk_lib.change.clusters import fit_cr2
+from bgtk_lib.change.clusters import contrast_cr2
 from bgtk_lib.change.drawn import lay_draws
 from bgtk_lib.findings import Withheld
 from bgtk_lib.instrument.intraclass import estimate_icc
@@ -536,7 +536,7 @@ def test_a_slope_on_hours_is_the_regression(rng):
     here = drawn.take(~np.isnan(hours))
     districts = pd.get_dummies(here.frame["district"]).to_numpy(dtype=float)
     X = np.column_stack([hours[10:] / 10, here.frame["points_pre"], districts])
-    direct = fit_cr2(here.post.ravel(), X, here.frame["npsn"]).contrast(np.eye(6)[0])
+    direct = contrast_cr2(here.post, X, here.frame["npsn"], weights=np.eye(6)[0])[0]
     assert (found.estimate, found.se, found.df) == pytest.approx((direct.estimate, direct.se, direct.df), rel=1e-7)
     assert (found.n, found.n_unknown, found.per) == (190, 10, 10)
     per_session = estimate_dose(drawn, hours, unit="sessions")

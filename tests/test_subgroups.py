@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bgtk_lib.change.clusters import fit_cr2
+from bgtk_lib.change.clusters import contrast_cr2
 from bgtk_lib.change.drawn import Drawn
 from bgtk_lib.change.evenness.gaps import GAP_COLUMNS, NAMED_GAPS, GroupPair, estimate_group_gaps, list_group_gaps
 from bgtk_lib.change.evenness.subgroups import SUBGROUP_COLUMNS, contrast_groups, estimate_subgroups, list_subgroups
@@ -85,7 +85,8 @@ def test_difference_is_the_clustered_regression_among_the_two(rng):
     ours = contrast_groups(drawn, drawn.post, first=first, second=second, cluster="school", confidence=0.9)
     rows = first | second
     X = np.column_stack([np.ones(rows.sum()), first[rows]])
-    known = fit_cr2(drawn.post[rows, 0], X, drawn.frame.loc[rows, "npsn"]).contrast([0, 1], confidence=0.9)
+    schools = drawn.frame.loc[rows, "npsn"]
+    known = contrast_cr2(drawn.post[rows, 0], X, schools, weights=[0, 1], confidence=0.9)[0]
     assert (ours.estimate, ours.se, ours.df, ours.high) == pytest.approx(
         (known.estimate, known.se, known.df, known.high)
     )

@@ -64,87 +64,96 @@ class Contrast:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ClusteredFit:
-    """Least squares with CR2, kept in coordinates where the columns of X are orthonormal: Z = X·root, Z′Z = I.
+class ClusteredDesign:
+    """Regressors and clusters, worked out once for any number of outcomes: Z = X·root, Z′Z = I, rows sorted by cluster.
 
     Attributes
     ----------
-    coef : array of k
-        Coefficients.
-    covariance : array of k × k
-        Their CR2 covariance.
-    n_clusters : int
-        Clusters used.
+    order : array of n
+        Places of the rows as sorted.
+    starts : array of J
+        Where each cluster begins among them.
+    basis : array of n × k
+        Z.
     root : array of k × k
         What turns X into Z.
     grams : array of J × k × k
         S_j = Z_j′Z_j.
     adjusters : array of J × k × k
         B_j = (I − S_j)^(−½), so that A_j Z_j = Z_j B_j.
-    scores : array of J × k
-        B_j Z_j′e_j.
-    size : float
-        Largest absolute outcome; below `ROUNDING` of it nothing is variation.
     """
 
-    coef: Floats
-    covariance: Floats
-    n_clusters: int
+    order: Codes
+    starts: Codes
+    basis: Floats
     root: Floats
     grams: Floats
     adjusters: Floats
-    scores: Floats
-    size: float
 
-    def contrast(self, weights: ArrayLike, *, confidence: float = 0.95) -> Contrast | Withheld:
-        """Estimate one combination of the coefficients.
+    def estimate(self, values: Floats, weights: ArrayLike) -> tuple[Floats, Floats]:
+        """Return one combination of the coefficients for outcomes n × m: m estimates, and what each cluster adds to their errors.
+
+        Notes
+        -----
+        With A_j the symmetric square root of the generalised inverse of I − H_jj and M = (X′X)⁻¹, cluster j adds
+        c′M X_j′A_j e_j: the squares of these (J × m) sum up to the CR2 variance c′M [Σ_j X_j′A_j e_j e_j′A_j X_j] M c.
+        """
+        u, projected = self._weigh(weights)[1], self.basis.T @ values[self.order]
+        residuals = values[self.order] - self.basis @ projected
+        return self.root.T @ np.asarray(weights, dtype=float) @ projected, np.add.reduceat(
+            u[:, None] * residuals, self.starts
+        )
+
+    def _weigh(self, weights: ArrayLike) -> tuple[Floats, Floats]:
+        """Return v_j = B_j·root′c (J × k), and u, which is Z_j v_j in sorted rows."""
+        v = self.adjusters @ (self.root.T @ np.asarray(weights, dtype=float))
+        sizes = np.diff(self.starts, append=len(self.order))
+        return v, (self.basis * np.repeat(v, sizes, axis=0)).sum(axis=1)
+
+    def contrast(self, values: Floats, weights: ArrayLike, *, confidence: float = 0.95) -> list[Contrast | Withheld]:
+        """Estimate one combination of the coefficients for each column of outcomes.
 
         Parameters
         ----------
+        values : array of n × m
+            Outcomes, no nulls.
         weights : array of k
             What each coefficient counts.
         confidence : float
-            Of the interval, between 0 and 1.
+            Of the intervals, between 0 and 1.
 
         Returns
         -------
-        Contrast or Withheld
+        list of m Contrast or Withheld
             Withheld where no variation between clusters is left to judge it by.
 
         Notes
         -----
-        With u_j = A_j X_j M c, w_j = X_j′u_j and M = (X′X)⁻¹ the degrees of freedom are (tr G)² / tr G²,
-        G = diag(u_j′u_j) − W M W′. Neither G (J × J) nor I − H (N × N) is formed: both traces come from k × k sums.
+        With u_j = A_j X_j M c, w_j = X_j′u_j the degrees of freedom are (tr G)² / tr G², G = diag(u_j′u_j) − W M W′.
+        Neither G (J × J) nor I − H (N × N) is formed: both traces come from k × k sums.
         """
-        c = self.root.T @ np.asarray(weights, dtype=float)
-        v = self.adjusters @ c
+        v, _ = self._weigh(weights)
         w = np.einsum("jab,jb->ja", self.grams, v)
         lengths = (v * w).sum(axis=1)
-        df = approximate_df(lengths, overlaps=(w**2).sum(axis=1), gram=w.T @ w)
-        return state_contrast(
-            float(np.asarray(weights, dtype=float) @ self.coef),
-            self.scores @ c,
-            df=df,
-            floor=ROUNDING * self.size * float(np.sqrt(lengths.sum())),
+        estimates, parts = self.estimate(values, weights)
+        return state_contrasts(
+            estimates,
+            parts,
+            df=approximate_df(lengths, overlaps=(w**2).sum(axis=1), gram=w.T @ w),
+            floors=ROUNDING * np.abs(values).max(axis=0) * float(np.sqrt(lengths.sum())),
             confidence=confidence,
         )
 
 
-def fit_cr2(y: ArrayLike, X: ArrayLike, cluster: ArrayLike) -> ClusteredFit:
-    """Fit ordinary least squares with the CR2 covariance (identity working model).
+def lay_clusters(X: ArrayLike, cluster: ArrayLike | None) -> ClusteredDesign:
+    """Work out regressors and clusters: least squares with CR2 (identity working model), before any outcome.
 
     Parameters
     ----------
-    y : array of n
-        Outcome, no nulls.
     X : array of n × k
         Regressors, with the constant if one is wanted; of full rank.
-    cluster : array of n
-        Cluster of each row; a row whose cluster is null is a cluster of its own.
-
-    Returns
-    -------
-    ClusteredFit
+    cluster : array of n or None
+        Cluster of each row; a row whose cluster is null is a cluster of its own. None: every row is.
 
     Raises
     ------
@@ -153,45 +162,53 @@ def fit_cr2(y: ArrayLike, X: ArrayLike, cluster: ArrayLike) -> ClusteredFit:
 
     Notes
     -----
-    V = M [Σ_j X_j′ A_j e_j e_j′ A_j X_j] M with A_j the symmetric square root of the generalised inverse of I − H_jj:
-    where a cluster alone decides a coefficient, that direction carries no information and counts nothing. As
+    Where a cluster alone decides a coefficient, that direction carries no information and counts nothing. As
     A_j Z_j = Z_j (I − Z_j′Z_j)^(−½), a k × k root a cluster suffices, however large the cluster.
+    """
+    X = np.asarray(X, dtype=float)
+    if np.linalg.matrix_rank(X) < X.shape[1]:
+        raise ParameterError(say("statistics.rank", columns=X.shape[1]))
+    codes = code_clusters(cluster, len(X))
+    order = np.argsort(codes, kind="stable")
+    Z, triangle = np.linalg.qr(X[order])
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    grams = np.add.reduceat(Z[:, :, None] * Z[:, None, :], starts)
+    values, vectors = np.linalg.eigh(grams)
+    left = np.where(1 - values > NOTHING, 1 - values, np.inf)
+    return ClusteredDesign(
+        order=order,
+        starts=starts,
+        basis=Z,
+        root=np.linalg.inv(triangle),
+        grams=grams,
+        adjusters=(vectors / np.sqrt(left)[:, None, :]) @ vectors.swapaxes(1, 2),
+    )
+
+
+def contrast_cr2(
+    values: ArrayLike, X: ArrayLike, cluster: ArrayLike | None, *, weights: ArrayLike, confidence: float = 0.95
+) -> list[Contrast | Withheld]:
+    """Estimate one combination of the coefficients of a least-squares fit, for each column of outcomes.
+
+    Parameters
+    ----------
+    values : array of n or n × m
+        Outcomes, no nulls.
+    X, cluster
+        As in `lay_clusters`.
+    weights, confidence
+        As in `ClusteredDesign.contrast`.
 
     Examples
     --------
     Four persons in clusters of their own: the standard error of the mean is s / √n = 2 / √4.
 
-    >>> fit = fit_cr2([1, 1, 1, 5], [[1], [1], [1], [1]], ["a", "b", "c", "d"])
-    >>> result = fit.contrast([1])
-    >>> round(result.estimate, 6), round(result.se, 6), round(result.df, 6)
-    (2.0, 1.0, 3.0)
+    >>> found = contrast_cr2([1, 1, 1, 5], [[1], [1], [1], [1]], ["a", "b", "c", "d"], weights=[1])
+    >>> [round(value, 6) for value in (found[0].estimate, found[0].se, found[0].df)]
+    [2.0, 1.0, 3.0]
     """
-    y, X = np.asarray(y, dtype=float), np.asarray(X, dtype=float)
-    if np.linalg.matrix_rank(X) < X.shape[1]:
-        raise ParameterError(say("statistics.rank", columns=X.shape[1]))
-    codes = code_clusters(cluster, len(y))
-    order = np.argsort(codes, kind="stable")
-    Z, triangle = np.linalg.qr(X[order])
-    root = np.linalg.inv(triangle)
-    projected = Z.T @ y[order]
-    residuals = y[order] - Z @ projected
-
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    grams = np.array([block.T @ block for block in np.split(Z, starts[1:])])
-    values, vectors = np.linalg.eigh(grams)
-    left = np.where(1 - values > NOTHING, 1 - values, np.inf)
-    adjusters = (vectors / np.sqrt(left)[:, None, :]) @ vectors.swapaxes(1, 2)
-    scores = np.einsum("jab,jb->ja", adjusters, np.add.reduceat(Z * residuals[:, None], starts))
-    return ClusteredFit(
-        coef=root @ projected,
-        covariance=root @ (scores.T @ scores) @ root.T,
-        n_clusters=len(starts),
-        root=root,
-        grams=grams,
-        adjusters=adjusters,
-        scores=scores,
-        size=float(np.abs(y).max()),
-    )
+    columns = np.asarray(values, dtype=float).reshape(len(np.asarray(values)), -1)
+    return lay_clusters(X, cluster).contrast(columns, weights, confidence=confidence)
 
 
 def code_clusters(cluster: ArrayLike | None, n: int) -> Codes:
@@ -212,14 +229,33 @@ def approximate_df(lengths: Floats, *, overlaps: Floats, gram: NDArray[Any]) -> 
     return float(trace**2 / ((lengths**2).sum() - 2 * (lengths * overlaps).sum() + (gram**2).sum()))
 
 
-def state_contrast(
-    estimate: float, parts: Floats, *, df: float, floor: float, confidence: float
-) -> Contrast | Withheld:
-    """Return the t inference from what each cluster adds to the estimate's error."""
-    se = float(np.sqrt((parts**2).sum()))
-    if df == 0 or se <= floor:
-        return Withheld(say("statistics.no_variation"))
-    half = float(stats.t.isf((1 - confidence) / 2, df)) * se
-    t = estimate / se
-    p = float(2 * stats.t.sf(abs(t), df))
-    return Contrast(estimate=estimate, se=se, df=df, low=estimate - half, high=estimate + half, t=t, p=p)
+def state_contrasts(
+    estimates: Floats, parts: Floats, *, df: float, floors: Floats, confidence: float
+) -> list[Contrast | Withheld]:
+    """Return the t inference on m estimates from what each cluster adds to their errors.
+
+    Parameters
+    ----------
+    estimates : array of m
+        Their values.
+    parts : array of J × m
+        What each cluster adds.
+    df : float
+        Degrees of freedom of all.
+    floors : array of m
+        The standard error below which there is no variation.
+    confidence : float
+        Of the intervals, between 0 and 1.
+    """
+    errors = np.sqrt((parts**2).sum(axis=0))
+    known = (errors > floors) & (df > 0)
+    quantile = float(stats.t.isf((1 - confidence) / 2, df)) if df > 0 else np.nan
+    t = np.divide(estimates, errors, out=np.full(len(errors), np.nan), where=known)
+    p = 2 * stats.t.sf(np.abs(t), df) if known.any() else t
+    rows = np.column_stack([estimates, errors, estimates - quantile * errors, estimates + quantile * errors, t, p])
+    return [
+        Contrast(estimate=estimate, se=se, df=df, low=low, high=high, t=t, p=p)
+        if there
+        else Withheld(say("statistics.no_variation"))
+        for (estimate, se, low, high, t, p), there in zip(rows.tolist(), known, strict=True)
+    ]

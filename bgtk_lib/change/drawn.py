@@ -6,6 +6,7 @@ is a single column, and no link.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -206,6 +207,18 @@ def combine(
     return Contrast(estimate=middle, se=se, df=freedom, low=middle - half, high=middle + half, t=middle / se, p=p)
 
 
+def combine_contrasts(
+    drawn: Drawn, found: Sequence[Contrast | Withheld], *, linked: float, confidence: float
+) -> Contrast | Withheld:
+    """Return one estimate from that of every draw; the first that is withheld where one is. As in `combine`."""
+    known = [one for one in found if isinstance(one, Contrast)]
+    if len(known) < len(found):
+        return next(one for one in found if isinstance(one, Withheld))
+    estimates, variances = [one.estimate for one in known], [one.se**2 for one in known]
+    df = float(np.mean([one.df for one in known]))
+    return combine(drawn, estimates, variances, df=df, linked=linked, confidence=confidence)
+
+
 def combine_means(
     drawn: Drawn, values: NDArray[Any], *, cluster: ClusterBy, linked: float, confidence: float
 ) -> StratifiedMean | Withheld:
@@ -223,12 +236,6 @@ def combine_means(
     strata = plan_strata(drawn.n, **lay_out(drawn.frame, cluster))
     if isinstance(strata, Withheld):
         return strata
-    found = []
-    for one in strata.average(np.asarray(values, dtype=float), confidence=confidence):
-        if isinstance(one, Withheld):
-            return one
-        found.append(one)
-    estimates, variances = [one.estimate for one in found], [one.se**2 for one in found]
-    df = float(np.mean([one.df for one in found]))
-    told = combine(drawn, estimates, variances, df=df, linked=linked, confidence=confidence)
-    return told if isinstance(told, Withheld) else replace(found[0], **asdict(told))
+    found = strata.average(np.asarray(values, dtype=float), confidence=confidence)
+    told = combine_contrasts(drawn, found, linked=linked, confidence=confidence)
+    return told if isinstance(told, Withheld) else StratifiedMean(**asdict(told), **strata.facts)

@@ -17,8 +17,8 @@ from bgtk_lib.change.clusters import (
     Floats,
     approximate_df,
     code_clusters,
-    fit_cr2,
-    state_contrast,
+    contrast_cr2,
+    state_contrasts,
 )
 from bgtk_lib.errors import LinkageError, ParameterError
 from bgtk_lib.findings import Withheld
@@ -79,7 +79,7 @@ def mean_by_strata(
 
     Notes
     -----
-    It is `fit_cr2` on stratum dummies with the contrast n_d/N. A stratum with a single cluster says nothing about how
+    It is `contrast_cr2` on stratum dummies with the contrast n_d/N. A stratum with a single cluster says nothing about how
     clusters vary: all such are put together, and if they are one cluster still, with the smallest other stratum. With
     every cluster inside one stratum, 1 is an eigenvector of I − H_jj and A_j 1 = (1 − n_j/n_d)^(−½) 1, so that sums
     over clusters suffice; otherwise the general fit is used. With one stratum and every row a cluster it is the
@@ -119,9 +119,7 @@ class Strata:
         home[self.clusters] = self.strata
         if (home[self.clusters] != self.strata).any():  # a cluster in several strata: the general fit
             dummies, weights = np.eye(len(n_stratum))[self.strata], n_stratum / n
-            fits = [
-                fit_cr2(column, dummies, self.clusters).contrast(weights, confidence=confidence) for column in values.T
-            ]
+            fits = contrast_cr2(values, dummies, self.clusters, weights=weights, confidence=confidence)
             return [self._state(one) for one in fits]
         residuals = values - ((_sum_by(self.strata, len(n_stratum)) @ values) / n_stratum[:, None])[self.strata]
         gain = (1 - n_cluster / n_stratum[home]) ** -0.5
@@ -130,10 +128,8 @@ class Strata:
         df = approximate_df(lengths, overlaps=overlaps, gram=np.bincount(home, overlaps))
         parts = gain[:, None] * (_sum_by(self.clusters, len(n_cluster)) @ residuals) / n
         floors = ROUNDING * np.abs(values).max(axis=0) * float(np.sqrt(lengths.sum()))
-        return [
-            self._state(state_contrast(float(mean), part, df=df, floor=float(floor), confidence=confidence))
-            for mean, part, floor in zip(values.mean(axis=0), parts.T, floors, strict=True)
-        ]
+        found = state_contrasts(values.mean(axis=0), parts, df=df, floors=floors, confidence=confidence)
+        return [self._state(one) for one in found]
 
     def _state(self, contrast: Contrast | Withheld) -> StratifiedMean | Withheld:
         return contrast if isinstance(contrast, Withheld) else StratifiedMean(**asdict(contrast), **self.facts)

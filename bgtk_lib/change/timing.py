@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from bgtk_lib.change.clusters import Contrast, Floats, fit_cr2
+from bgtk_lib.change.clusters import Contrast, Floats, contrast_cr2
 from bgtk_lib.change.describe import COMPARING
 from bgtk_lib.change.drawn import Drawn, combine_means
 from bgtk_lib.change.strata import ClusterBy, lay_out, plan_strata
@@ -156,7 +156,7 @@ def _find_slope(
         return Withheld(say("timing.alike"))
     X = np.column_stack([np.eye(len(sizes))[plan.strata], (days - TARGET) / STEP])
     weights = np.append(np.zeros(len(sizes)), 1.0)
-    return fit_cr2(gain, X, plan.clusters).contrast(weights, confidence=confidence)
+    return contrast_cr2(gain, X, plan.clusters, weights=weights, confidence=confidence)[0]
 
 
 def _move(

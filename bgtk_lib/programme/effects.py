@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bgtk_lib.change.clusters import Codes, Contrast, Floats, code_clusters, fit_cr2
+from bgtk_lib.change.clusters import Codes, Contrast, Floats, code_clusters, contrast_cr2
 from bgtk_lib.change.describe import FEWEST_DF
-from bgtk_lib.change.drawn import Drawn, combine
+from bgtk_lib.change.drawn import Drawn, combine_contrasts
 from bgtk_lib.findings import Withheld
 from bgtk_lib.programme.balance import count_effective
 from bgtk_lib.programme.covariates import code_strata, standardise_pretest
@@ -197,17 +197,10 @@ def contrast_first(
     clusters, pick = code_clusters(drawn.frame["npsn"], drawn.n), np.eye(X.shape[1])[0]
     if clusters.max() == 0:
         return Withheld(say("withheld.few_clusters"))
-    found = []
-    for column in (root * outcomes).T:
-        one = fit_cr2(column, root * X, clusters).contrast(pick, confidence=confidence)
-        if isinstance(one, Withheld):
-            return one
-        found.append(one)
-    df = float(np.mean([one.df for one in found]))
-    if df < FEWEST_DF:
+    found = contrast_cr2(root * outcomes, root * X, clusters, weights=pick, confidence=confidence)
+    if isinstance(found[0], Contrast) and found[0].df < FEWEST_DF:
         return Withheld(say("withheld.few_clusters"))
-    estimates, variances = [one.estimate for one in found], [one.se**2 for one in found]
-    return combine(drawn, estimates, variances, df=df, linked=0, confidence=confidence)
+    return combine_contrasts(drawn, found, linked=0, confidence=confidence)
 
 
 def pool_sd(scores: Floats, treated: ArrayLike) -> float:

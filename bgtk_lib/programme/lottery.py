@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from bgtk_lib.change.clusters import Codes, code_clusters, fit_cr2
+from bgtk_lib.change.clusters import Codes, code_clusters, lay_clusters
 from bgtk_lib.change.describe import FEWEST_DF
-from bgtk_lib.change.drawn import Drawn, combine
+from bgtk_lib.change.drawn import Drawn, combine_contrasts
 from bgtk_lib.findings import Withheld
 from bgtk_lib.programme.covariates import code_strata, standardise_pretest
 from bgtk_lib.programme.effects import lay_design
@@ -97,25 +97,16 @@ def estimate_cace(
     if isinstance(X, Withheld):
         return X
     clusters, pick = code_clusters(drawn.frame["npsn"], drawn.n), np.eye(X.shape[1])[0]
-    taking = fit_cr2(np.asarray(took, dtype=float), X, clusters)
-    parts_d, gamma_d = taking.scores @ (taking.root.T @ pick), float(taking.coef[0])
-    fits = [fit_cr2(column, X, clusters) for column in drawn.post.T]
-    contrasts = [fit.contrast(pick, confidence=confidence) for fit in fits]
-    known = [one for one in contrasts if not isinstance(one, Withheld)]
-    if len(known) < len(contrasts) or known[0].df < FEWEST_DF:
+    design = lay_clusters(X, clusters)
+    (gamma_d,), parts_d = design.estimate(np.asarray(took, dtype=float)[:, None], pick)
+    found = design.contrast(drawn.post, pick, confidence=confidence)
+    if any(isinstance(one, Withheld) or one.df < FEWEST_DF for one in found):
         return Withheld(say("withheld.few_clusters"))
-    told = combine(
-        drawn,
-        [one.estimate for one in known],
-        [one.se**2 for one in known],
-        df=known[0].df,
-        linked=0,
-        confidence=confidence,
-    )
+    told = combine_contrasts(drawn, found, linked=0, confidence=confidence)
     if isinstance(told, Withheld):
         return told
-    v_yd = float(np.mean([(fit.scores @ (fit.root.T @ pick)) @ parts_d for fit in fits]))
-    v_yy, v_dd = told.se**2, float(parts_d @ parts_d)
+    v_yd = float((design.estimate(drawn.post, pick)[1].T @ parts_d).mean())
+    v_yy, v_dd = told.se**2, float((parts_d**2).sum())
     q = float(stats.t.isf((1 - confidence) / 2, told.df)) ** 2
     a, b, c = gamma_d**2 - q * v_dd, told.estimate * gamma_d - q * v_yd, told.estimate**2 - q * v_yy
     if a <= 0 or gamma_d <= 0:
@@ -127,5 +118,5 @@ def estimate_cace(
         low=(b - half) / a,
         high=(b + half) / a,
         df=told.df,
-        taken_up=gamma_d,
+        taken_up=float(gamma_d),
     )

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bgtk_lib.change.clusters import Contrast, code_clusters, fit_cr2
+from bgtk_lib.change.clusters import Contrast, code_clusters, contrast_cr2
 from bgtk_lib.change.describe import FEWEST_DF
-from bgtk_lib.change.drawn import Drawn, combine
+from bgtk_lib.change.drawn import Drawn, combine_contrasts
 from bgtk_lib.findings import Withheld
 from bgtk_lib.words import say
 
@@ -137,15 +137,10 @@ def _find_slope(drawn: Drawn, *, confidence: float) -> Contrast | Withheld:
     clusters = code_clusters(drawn.frame["npsn"], drawn.n)
     if clusters.max() == 0:
         return Withheld(say("withheld.few_clusters"))
-    found = []
+    found: list[Contrast | Withheld] = []
     for pre, post in zip(drawn.pre.T, drawn.post.T, strict=True):
         X = np.column_stack([(pre - pre.mean()) / np.ptp(pre), np.ones(drawn.n)])
-        one = fit_cr2(post / np.ptp(pre), X, clusters).contrast([1.0, 0.0], confidence=confidence)
-        if isinstance(one, Withheld):
-            return one
-        found.append(one)
-    df = float(np.mean([one.df for one in found]))
-    if df < FEWEST_DF:
+        found += contrast_cr2(post / np.ptp(pre), X, clusters, weights=[1.0, 0.0], confidence=confidence)
+    if np.mean([one.df for one in found if isinstance(one, Contrast)] or [np.inf]) < FEWEST_DF:
         return Withheld(say("withheld.few_clusters"))
-    estimates, variances = [one.estimate for one in found], [one.se**2 for one in found]
-    return combine(drawn, estimates, variances, df=df, linked=0, confidence=confidence)
+    return combine_contrasts(drawn, found, linked=0, confidence=confidence)

@@ -109,22 +109,17 @@ def _influence(scores: Floats, half: float) -> dict[str, Floats]:
     """Return each person's value of every statistic, whose mean is that statistic; n × m, nothing where nothing varies."""
     if len(scores) == 0 or np.ptp(scores, axis=0).min() == 0:
         return {}
-    found: dict[str, list[Floats]] = {}
-    for column in scores.T:
-        spread = _spread_ties(column, half)
-        kernel = stats.gaussian_kde(column)
-        for order in QUANTILES:
-            q = float(np.quantile(spread, order))
-            below = np.clip((q - column) / (2 * half) + 0.5, 0, 1) if half else (column <= q).astype(float)
-            found.setdefault(f"p{100 * order:.0f}", []).append(q - (below - below.mean()) / kernel(q)[0])
-        sd, distance = column.std(ddof=1), (column - column.mean()) ** 2
-        found.setdefault("sd", []).append(sd + (distance - distance.mean()) / (2 * sd))
-    values = {name: np.column_stack(columns) for name, columns in found.items()}
-    if scores.shape[1] > 1:
-        mean, sd = scores.mean(axis=0), values["sd"].mean(axis=0)
-        for name in (f"p{100 * order:.0f}" for order in QUANTILES):
-            z = (values[name].mean() - mean.mean()) / sd.mean()
-            values[name] = scores + z * values["sd"]
+    mean, sd, distance = scores.mean(axis=0), scores.std(axis=0, ddof=1), (scores - scores.mean(axis=0)) ** 2
+    widths = sd + (distance - distance.mean(axis=0)) / (2 * sd)
+    values = {"sd": widths}
+    for order in QUANTILES:
+        at = np.array([np.quantile(_spread_ties(column, half), order) for column in scores.T])
+        if scores.shape[1] > 1:
+            values[f"p{100 * order:.0f}"] = scores + (at.mean() - mean.mean()) / sd.mean() * widths
+        else:
+            below = np.clip((at - scores) / (2 * half) + 0.5, 0, 1) if half else (scores <= at).astype(float)
+            density = stats.gaussian_kde(scores[:, 0])(at)
+            values[f"p{100 * order:.0f}"] = at - (below - below.mean()) / density
     return values | {"p90_p10": values["p90"] - values["p10"]}
 
 

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
-from bgtk_lib.change.clusters import Contrast, Floats, fit_cr2
+from bgtk_lib.change.clusters import Contrast, Floats, contrast_cr2
 from bgtk_lib.change.describe import COMPARING, FEWEST_DF
-from bgtk_lib.change.drawn import Drawn, combine, combine_means
+from bgtk_lib.change.drawn import Drawn, combine_contrasts, combine_means
 from bgtk_lib.change.strata import ClusterBy, lay_out
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Figure, Withheld
@@ -86,15 +86,8 @@ def contrast_groups(
     rows = first | second
     groups = np.column_stack([first, second])[rows].astype(float)
     clusters = lay_out(drawn.frame[rows], cluster)["cluster"]
-    found = []
-    for column in values[rows].T:
-        one = fit_cr2(column, groups, np.arange(len(groups)) if clusters is None else clusters).contrast([1, -1])
-        if isinstance(one, Withheld):
-            return one
-        found.append(one)
-    estimates, variances = [one.estimate for one in found], [one.se**2 for one in found]
-    df = float(np.mean([one.df for one in found]))
-    return combine(drawn, estimates, variances, df=df, linked=0, confidence=confidence)
+    found = contrast_cr2(values[rows], groups, clusters, weights=[1, -1])
+    return combine_contrasts(drawn, found, linked=0, confidence=confidence)
 
 
 def estimate_subgroups(
