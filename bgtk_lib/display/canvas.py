@@ -11,6 +11,7 @@ from html import escape
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bgtk_lib.display.page import Shown
@@ -27,6 +28,7 @@ WIDTH = 5.0  # inches; at 328 px, a small phone, the text is still 9 px high
 ROW = 0.27  # inches a text row takes
 SIZE = 9.0  # points
 SMALL = 8.0
+METADATA = ("Date", "Creator", "Format", "Type")  # what matplotlib would say of itself
 MARKS_FIT = 60  # signs of the marks that stand in one line of a figure
 FONTS = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
 
@@ -90,11 +92,12 @@ def write_svg(figure: Figure) -> str:
     """
     raw = io.StringIO()
     layout = figure.get_layout_engine()
-    if layout is not None:  # once, here; savefig would draw the whole figure a second time for it
+    if layout is not None:
         layout.execute(figure)
         figure.set_layout_engine("none")
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bgtk"}):
-        figure.savefig(raw, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        # not savefig, which draws a figure that had a layout twice, first without a pen
+        FigureCanvasSVG(figure).print_svg(raw, metadata=dict.fromkeys(METADATA))  # type: ignore[no-untyped-call]
     return compact_svg(raw.getvalue())
 
 

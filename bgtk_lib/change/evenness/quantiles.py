@@ -112,8 +112,9 @@ def _influence(scores: Floats, half: float) -> dict[str, Floats]:
     mean, sd, distance = scores.mean(axis=0), scores.std(axis=0, ddof=1), (scores - scores.mean(axis=0)) ** 2
     widths = sd + (distance - distance.mean(axis=0)) / (2 * sd)
     values = {"sd": widths}
+    spread = np.column_stack([_spread_ties(column, half) for column in scores.T]) if half else scores
     for order in QUANTILES:
-        at = np.array([np.quantile(_spread_ties(column, half), order) for column in scores.T])
+        at = np.quantile(spread, order, axis=0)
         if scores.shape[1] > 1:
             values[f"p{100 * order:.0f}"] = scores + (at.mean() - mean.mean()) / sd.mean() * widths
         else:
