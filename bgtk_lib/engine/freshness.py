@@ -1,7 +1,8 @@
 """What a report depends on, known without running it: a report whose dependencies are what they were is not made again.
 
-The parts are named, so that a difference can be: the notebook, the code, the parameters, the rows it reads, the gates and
-decisions that touch it, what its edition hides, the declaration with its rules, and the libraries.
+The parts are named, so that a difference can be: the notebook, the code, the parameters, the rows it reads, the answer key
+behind its scores, the gates and decisions that touch it, what its edition hides, the declaration with its rules, and the
+libraries.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import pandas as pd
 from pandas.util import hash_pandas_object
 
 from bgtk_lib.editions import apply_decisions, read_plan
+from bgtk_lib.engine.answer_key import AnswerKeys
 from bgtk_lib.engine.notebooks import LIBRARY, find_module, list_imports, notebooks_folder
 from bgtk_lib.engine.parameters import REPORTS
 from bgtk_lib.engine.report import Report
@@ -55,6 +57,7 @@ class Ground:
         self._sums: dict[tuple[Any, ...], str] = {}
         self._code: dict[str, str] = {}
         self._persons: dict[tuple[Any, ...], pd.DataFrame] = {}
+        self._keys = AnswerKeys(workspace)
 
     def load(self, table: str) -> pd.DataFrame:
         """Return a whole table (`rows.load_table`), the same object every time: not to be changed."""
@@ -82,6 +85,7 @@ class Ground:
             "code": self._hash_code(wish.report.notebook),
             "parameters": hash_content(wish.parameters.model_dump(mode="json")),
             "rows": self.sum_rows(wish),
+            "key": self._keys.sum_up(report.selection),
             "gates": hash_content([_tell_gate(gate) for gate in report.gates]),
             "hidden": hash_content(self._list_hidden(wish)),
             "declared": self._declared,

@@ -25,12 +25,13 @@ from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import read_json
 
 VALUES = ("value", "low", "high", "se", "n", "status")
-# What a difference comes from: the first of these whose parts differ. Without any it is chance, which there must not be.
+# What a difference comes from: each of these whose parts differ. Without any it is chance, which there must not be.
 CAUSES: Mapping[str, tuple[str, ...]] = {
     "parameter": ("parameters", "hidden"),
     "rules": ("declared",),
     "code": ("notebook", "code"),
     "libraries": ("libraries",),
+    "key": ("key",),
     "data": ("rows", "gates"),
 }
 
