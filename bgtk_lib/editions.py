@@ -1,25 +1,28 @@
-"""Editions: passports of what made a report, people's decisions on gates, and the suppression plan over the whole grid."""
+"""Editions: passports of what made a report, people's decisions on gates and editions, the suppression plan over the grid."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import Field
 
 from bgtk_lib.disclosure import Plan, name_table, plan_suppression
 from bgtk_lib.findings import Gate
 from bgtk_lib.words import sentences
-from bgtk_lib.workspace import Workspace
+from bgtk_lib.workspace import APPROVALS, Workspace
 from bgtk_lib.workspace.store import hash_file, library_versions, read_json, read_sealed, write_json, write_sealed
-from bgtk_lib.workspace.typed import read_decision_rows, require_known
+from bgtk_lib.workspace.typed import Declared, declare, read_decision_rows, require_known
 
 MANIFEST = "manifest.json"
+OFFICIAL = "resmi"
+Filled = Annotated[str, Field(min_length=1)]
 DECISION_COLUMNS = ("date", "who", "code", "scope", "decision", "reason")
 SELECTS = (
     *("assessment", "form", "wave", "wave_pre", "wave_post", "districts", "jenjang"),
@@ -27,8 +30,54 @@ SELECTS = (
 )
 
 
+class Approval(Declared):
+    """What a person recorded to make an edition official: one row of `data/decisions/editions.csv`."""
+
+    date: date
+    who: Filled
+    edition: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{2,40}$")]
+    dpia_ref: Filled
+    library: Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
+    reason: Filled
+
+
+def read_approvals(workspace: Workspace) -> dict[str, Approval]:
+    """Return edition → its approval; a later row about an edition takes the place of an earlier one.
+
+    Raises
+    ------
+    ParameterError
+        If a row, of whatever edition, is not filled in as it must be: a slip must not pass for an approval.
+    """
+    path = workspace.folder("decisions") / APPROVALS
+    rows = read_decision_rows(path, tuple(Approval.model_fields))
+    approvals = [declare(Approval, row, where=f"{path.name} ({row['edition'][:40]})") for row in rows]
+    return {one.edition: one for one in approvals}
+
+
+def find_approval(workspace: Workspace, parameters: Mapping[str, Any]) -> Approval | None:
+    """Return the approval that a report of an official edition rests on; None for a draft, or where none is recorded."""
+    official = parameters.get("edition_status") == OFFICIAL
+    return read_approvals(workspace).get(parameters["edition_id"]) if official else None
+
+
+def name_folder(edition: str, status: str) -> str:
+    """Return the folder in `reports/` where an edition is made: a hidden one for what is to be official."""
+    return f".{edition}" if status == OFFICIAL else edition
+
+
+def is_official(folder: Path) -> bool:
+    """Whether an edition was sealed as official; where its manifest is lost, its passports say so."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+    except ValueError:
+        manifest = None
+    told = [manifest] if manifest else map(read_json, folder.glob("*/*/passport.json"))
+    return any(one.get("status") == OFFICIAL for one in told)
+
+
 def apply_decisions(gates: Iterable[Gate], path: Path) -> list[Gate]:
-    """Return gates with the HOLDs lifted that a person has recorded in `data/decisions/gates.csv`.
+    """Return gates, those lifted that a person has recorded in `data/decisions/gates.csv`.
 
     Parameters
     ----------
@@ -36,7 +85,7 @@ def apply_decisions(gates: Iterable[Gate], path: Path) -> list[Gate]:
         As the stages judged them.
     path : Path
         CSV with date, who, code, scope (as printed: ``assessment=PED, wave=p1-pre``; empty for all), decision (``lift``)
-        and reason. A STOP cannot be lifted.
+        and reason. HOLD is lifted, and UNKNOWN, which holds an official edition only; a STOP cannot be.
 
     Raises
     ------
@@ -53,7 +102,7 @@ def apply_decisions(gates: Iterable[Gate], path: Path) -> list[Gate]:
     found = []
     for gate in gates:
         reason = lifted.get((gate.code, gate.scope_text)) or lifted.get((gate.code, ""))
-        found.append(replace(gate, lifted=reason) if reason and gate.state == "HOLD" else gate)
+        found.append(replace(gate, lifted=reason) if reason and gate.state in ("HOLD", "UNKNOWN") else gate)
     return found
 
 
@@ -89,15 +138,36 @@ def plan_path(workspace: Workspace, edition: str, min_cell: int) -> Path:
 
 
 def read_plan(workspace: Workspace, *, edition: str, min_cell: int) -> Plan:
-    """Return the edition's plan; one without tables where none was made (every small figure is withheld all the same)."""
-    stored = read_json(plan_path(workspace, edition, min_cell)) or {}
+    """Return an edition's plan; one without tables where none was made (every small figure is withheld all the same).
+
+    Of an official edition that is no longer in the making, the sealed one.
+    """
+    paths = (plan_path(workspace, name, min_cell) for name in (edition, edition.removeprefix(".")))
+    stored: dict[str, Any] = next((plan for path in paths if (plan := read_json(path))), {})
     return Plan(min_cell=min_cell, hidden=stored.get("hidden", {}))
 
 
-def write_manifest(folder: Path) -> None:
-    """Write the hash of every file of an edition, sealed: what `verify_edition` holds them against."""
+def write_manifest(folder: Path, approval: Approval | None = None) -> None:
+    """Write the hash of every file of an edition, sealed: what `verify_edition` holds them against.
+
+    With an approval the edition is official from then on.
+    """
     files = {path.relative_to(folder).as_posix(): hash_file(path) for path in _list_files(folder)}
-    write_sealed(folder / MANIFEST, {"format": 1, "files": files})
+    official = {"status": OFFICIAL, "approval": approval.model_dump(mode="json")} if approval else {"status": "draf"}
+    write_sealed(folder / MANIFEST, {"format": 1, "files": files, **official})
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return an edition's manifest: `files` with their hashes, `status`, and of an official one the `approval`.
+
+    Raises
+    ------
+    ParameterError
+        If there is none.
+    LinkageError
+        If it was altered.
+    """
+    return read_sealed(folder / MANIFEST, kind=1, altered="edition.manifest_altered")
 
 
 def verify_edition(folder: Path) -> dict[str, list[str]]:
@@ -115,7 +185,7 @@ def verify_edition(folder: Path) -> dict[str, list[str]]:
     LinkageError
         If the manifest itself was altered.
     """
-    known = read_sealed(folder / MANIFEST, kind=1, altered="edition.manifest_altered")["files"]
+    known = read_manifest(folder)["files"]
     found = {path.relative_to(folder).as_posix(): path for path in _list_files(folder)}
     return {
         "altered": [name for name, path in found.items() if name in known and hash_file(path) != known[name]],
@@ -133,7 +203,8 @@ def _list_files(folder: Path) -> list[Path]:
 def make_passport(
     workspace: Workspace, report: str, parameters: Mapping[str, Any], *, depends: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what made a report: parameters, fingerprints of all it depends on, rules, seed, versions."""
+    """Return what made a report: parameters, fingerprints of all it depends on, rules, seed, versions, approval."""
+    approval = find_approval(workspace, parameters)
     return {
         "report": report,
         "parameters": dict(parameters),
@@ -148,4 +219,5 @@ def make_passport(
         "python": platform.python_version(),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "status": parameters.get("edition_status", "draf"),
+        **({"approval": approval.model_dump(mode="json")} if approval else {}),
     }

@@ -180,12 +180,16 @@ def test_examples_of_workspace_and_mappings_are_valid(tmp_path):
 
 
 def test_examples_of_decisions_have_the_columns_that_are_read(tmp_path):
-    gates, links, items, frozen = fenced(read("docs/workspace.md"), "csv")
+    gates, official, links, items, frozen = fenced(read("docs/workspace.md"), "csv")
     (tmp_path / "gates.csv").write_text(gates, encoding="utf-8")
     assert editions.apply_decisions([], tmp_path / "gates.csv") == []
     (tmp_path / "links.csv").write_text(links, encoding="utf-8")
     assert [row["decision"] for row in read_decisions(tmp_path / "links.csv")] == ["parallel"]
-    for text, columns in ((items, ITEM_COLUMNS), (frozen, FROZEN_COLUMNS)):
+    for text, columns in (
+        (official, tuple(editions.Approval.model_fields)),
+        (items, ITEM_COLUMNS),
+        (frozen, FROZEN_COLUMNS),
+    ):
         (tmp_path / "rows.csv").write_text(text, encoding="utf-8")
         assert len(read_decision_rows(tmp_path / "rows.csv", columns)) == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pandas as pd
@@ -11,11 +12,14 @@ import pytest
 from bgtk_lib import cli
 from bgtk_lib.editions import verify_edition
 from bgtk_lib.engine.batch import make_reports
+from bgtk_lib.engine.freshness import Ground, list_differences
 from bgtk_lib.engine.reproduce import CAUSES, compare_editions, compare_figures, reproduce_report
 from bgtk_lib.engine.wishes import wish_for
 from bgtk_lib.errors import LinkageError, ParameterError
+from bgtk_lib.stages import run_stages
 from bgtk_lib.workspace import open_workspace
 
+FIRST = {"assessment": "PED", "wave_pre": "p1-pre", "wave_post": "p1-post"}
 PED = {"assessment": "PED", "wave_pre": "p2-pre", "wave_post": "p2-post"}
 
 
@@ -152,6 +156,40 @@ def test_what_moved_is_told_with_its_cause(edition, capsys):
     assert call(capsys, edition, "compare", "pertama", "ketiga")[0] == 2
 
 
+def change_key(workspace, item):
+    """Let another option of an item be right, from its raw export on."""
+    path = next((workspace.root / "data" / "raw" / "register").glob("*kunci*"))
+    text = path.read_text(encoding="utf-8")
+    found = re.search(rf"^{item}([;,].*?[;,])([A-E])\b", text, re.MULTILINE)
+    other = "B" if found[2] == "A" else "A"
+    path.write_text(text[: found.start(2)] + other + text[found.end(2) :], encoding="utf-8")
+    run_stages(workspace)
+
+
+def test_a_changed_key_is_told_apart_from_changed_data(edition):
+    others = [wish_for(edition, "change", FIRST), wish_for(edition, "coverage_map", {"wave": "p2-pre"})]
+    before = [Ground(edition).find_dependencies(one)["key"] for one in others]
+    change_key(edition, "PED-2-005")
+    make_reports(edition, [wish_for(edition, "change", PED, edition="kedua")])
+    found = compare_editions(edition, "pertama", "kedua")
+    moved = {one.name: one.causes for one in found.moved}
+    assert moved["change.mean"] == ("key", "data")
+    assert {"key", "rows"} <= {*found.differs}
+    assert [
+        Ground(edition).find_dependencies(one)["key"] for one in others
+    ] == before  # the form of the other phase, and what reads no scores
+
+
+def test_a_dropped_item_is_told_as_key(edition):
+    one = wish_for(edition, "change", PED)
+    before = Ground(edition).find_dependencies(one)
+    row = "2026-05-04,Panel,{form},{form}-005,drop,notulen\n"
+    path = edition.folder("decisions") / "items.csv"
+    for form, differs in (("PED-1", False), ("PED-2", True)):
+        path.write_text("date,who,form,item_id,decision,reason\n" + row.format(form=form), encoding="utf-8")
+        assert ("key" in list_differences(before, Ground(edition).find_dependencies(one))) == differs
+
+
 def figure(name, value, **more):
     return {
         "name": name,
@@ -180,5 +218,5 @@ def test_what_one_side_withholds_is_not_told_of_the_other():
     assert {one.causes for one in moved} == {("code", "data")}
     assert [one.causes for one in compare_figures("x", before, now, differs=[])[1]] == [()] * 4  # chance
     assert {part for parts in CAUSES.values() for part in parts} == {
-        *("notebook", "code", "parameters", "rows", "gates", "hidden", "declared", "libraries"),
+        *("notebook", "code", "parameters", "rows", "key", "gates", "hidden", "declared", "libraries"),
     }

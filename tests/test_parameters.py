@@ -122,7 +122,6 @@ WRONG = [
     ("change", {"audience": "public"}, "publik"),
     ("change", {"audience": "umum"}, "internal"),
     ("change", {"edition_status": "final"}, "draf"),
-    ("change", {"edition_status": "resmi"}, "draf"),
     ("change", {"edition_id": "A"}, "edition_id"),
     ("change", {"edition_id": "../../etc"}, "edition_id"),
     ("change", {"edition_id": "draf/x"}, "edition_id"),

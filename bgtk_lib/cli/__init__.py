@@ -51,6 +51,7 @@ RUN: dict[str, Callable[[argparse.Namespace, Language], int]] = {
     "parameters": reports.run_parameters,
     "plan": data.run_plan,
     "export": data.run_export,
+    "version": editions.run_version,
 }
 
 COMMANDS = (*RUN,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ def run_reproduce(chosen: argparse.Namespace, language: Language) -> int:
     return _tell_compared(reproduce_report(workspace, page), as_json=chosen.json, language=language)
 
 
+def run_version(chosen: argparse.Namespace, language: Language) -> int:
+    """Print the version and the hash of the library, which an approval of an official edition names."""
+    from bgtk_lib.engine.official import hash_library
+
+    facts = {"version": metadata.version("bgtk-workbench"), "library": hash_library()}
+    print(json.dumps(facts, sort_keys=True) if chosen.json else say("cli.version", **facts).said(language))
+    return 0
+
+
 def run_compare(chosen: argparse.Namespace, language: Language) -> int:
     """Compare two editions number by number; 0 where all are the same, else 1 and what moved."""
     from bgtk_lib.engine.reproduce import compare_editions
@@ -39,16 +49,22 @@ def run_compare(chosen: argparse.Namespace, language: Language) -> int:
 
 
 def run_verify(chosen: argparse.Namespace, language: Language) -> int:
-    """Hold an edition's files against its manifest; 0 where none was touched, else 1 and which were."""
-    from bgtk_lib.editions import verify_edition
+    """Hold an edition's files against its manifest; 0 where none was touched, else 1 and which were. Say its status."""
+    from bgtk_lib.editions import Approval, read_manifest, verify_edition
 
     folder = Path(chosen.edition)
     if not folder.is_dir():
         raise ParameterError(say("file.absent", path=folder.name))
-    found = verify_edition(folder)
+    found, manifest = verify_edition(folder), read_manifest(folder)
+    status, approved = manifest.get("status", "draf"), manifest.get("approval")
     if chosen.json:
-        print(json.dumps(found, ensure_ascii=False, sort_keys=True))
+        content = {**found, "status": status, "approval": approved}
+        print(json.dumps(content, ensure_ascii=False, sort_keys=True))
     else:
+        if approved:
+            approval = Approval(**approved)
+            facts = {"who": approval.who, "day": approval.date, "dpia_ref": approval.dpia_ref}
+            print(say("verify.official", **facts).said(language))
         for kind, names in found.items():
             for name in names:
                 print(f"{say(f'verify.{kind}').said(language)}: {name}")

@@ -71,13 +71,30 @@ def _list_made(workspace: Workspace, made: Sequence[Any]) -> list[dict[str, Any]
     ]
 
 
+def _list_editions(workspace: Workspace, made: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return for each edition its name, whether it was to become official and did, what is in the way, and its list."""
+    from bgtk_lib.editions import is_official
+
+    found = []
+    for edition in sorted({one.wish.parameters.edition_id for one in made}):
+        ones = [one for one in made if one.wish.parameters.edition_id == edition]
+        sealed = is_official(workspace.root / "reports" / edition)
+        index = f"reports/{edition if sealed else ones[0].wish.folder}/index.html"
+        facts = {"wanted": "resmi" if ones[0].wish.official else "draf", "status": "resmi" if sealed else "draf"}
+        hindering = sum(one.status not in ("done", "withheld") for one in ones)
+        found.append({"edition": edition, **facts, "hindering": hindering, "index": index})
+    return found
+
+
 def _close(workspace: Workspace, made: Sequence[Any], *, as_json: bool, language: Language) -> int:
-    """Say where to look; return 3 where a report failed, 1 where one is stopped, held or withheld, else 0."""
-    editions = sorted({one.wish.parameters.edition_id for one in made})
-    index = [workspace.root / "reports" / edition / "index.html" for edition in editions]
+    """Say where to look; return 3 where a report failed, 1 where one is stopped, held or withheld, else 0.
+
+    In an edition that became official, what is withheld counts for nothing.
+    """
+    editions = _list_editions(workspace, made)
     if as_json:
-        listed = {"reports": _list_made(workspace, made), "index": [str(p.relative_to(workspace.root)) for p in index]}
-        print(json.dumps(listed, ensure_ascii=False, sort_keys=True))
+        listed = {"reports": _list_made(workspace, made), "index": [one["index"] for one in editions]}
+        print(json.dumps(listed | {"editions": editions}, ensure_ascii=False, sort_keys=True))
     else:
         if kept := sum(one.kept for one in made):
             print(say("cli.kept", n=kept, all=len(made)).said(language))
@@ -86,19 +103,25 @@ def _close(workspace: Workspace, made: Sequence[Any], *, as_json: bool, language
             print(
                 f"{status}: {title} ({one.wish.slug})" + (f"\n     {one.reason.said(language)}" if one.reason else "")
             )
-        for path in index:
-            print(say("cli.look", path=str(path)).said(language))
-    states = {one.status for one in made}
+        for edition in editions:
+            if edition["wanted"] == "resmi":
+                key = "made" if edition["status"] == "resmi" else "not_made" if edition["hindering"] else "nothing"
+                print(say(f"official.{key}", edition=edition["edition"], n=edition["hindering"]).said(language))
+            print(say("cli.look", path=str(workspace.root / edition["index"])).said(language))
+    official = {edition["edition"] for edition in editions if edition["status"] == "resmi"}
+    states = {one.status for one in made if one.status != "withheld" or one.wish.parameters.edition_id not in official}
     return 3 if "failed" in states else 1 if states & {"stopped", "held", "withheld"} else 0
 
 
 def run_all(chosen: argparse.Namespace, language: Language) -> int:
     """Run every stage that is stale, and make every report of the workspace that changed."""
+    from bgtk_lib.engine.official import refuse_unready
     from bgtk_lib.engine.wishes import list_wishes
     from bgtk_lib.stages import run_stages
 
     workspace, how = open_workspace(chosen.workspace), _read_how(chosen)
     wishes = list_wishes(workspace, edition=chosen.edition, language=chosen.language)
+    refuse_unready(workspace, wishes)
     run_stages(workspace, tell=tell_in(language))
     made = _make(workspace, wishes, language, **how)
     return _close(workspace, made, as_json=chosen.json, language=language)
@@ -107,13 +130,15 @@ def run_all(chosen: argparse.Namespace, language: Language) -> int:
 def run_batch(chosen: argparse.Namespace, language: Language) -> int:
     """Make the reports of a grid file, or say what would become of each."""
     from bgtk_lib.engine.cluster import connect
+    from bgtk_lib.engine.official import refuse_unready
     from bgtk_lib.engine.wishes import list_wishes, read_grid
     from bgtk_lib.stages import run_stages
 
     workspace, how = open_workspace(chosen.workspace), _read_how(chosen)
     grid = read_grid(Path(chosen.grid))
     edition, spoken = chosen.edition or grid.edition, chosen.language or grid.language
-    wishes = list_wishes(workspace, plans=grid.reports, edition=edition, language=spoken)
+    wishes = list_wishes(workspace, plans=grid.reports, edition=edition, language=spoken, status=grid.status)
+    refuse_unready(workspace, wishes)
     if chosen.rehearse:
         return _rehearse(workspace, wishes, workers=how.get("workers"), as_json=chosen.json, language=language)
     executor = connect(chosen.scheduler) if chosen.scheduler else None
@@ -159,6 +184,7 @@ def _rehearse(
 
 def run_report(chosen: argparse.Namespace, language: Language) -> int:
     """Make one report."""
+    from bgtk_lib.engine.official import refuse_unready
     from bgtk_lib.engine.wishes import wish_for
     from bgtk_lib.stages import run_stages
 
@@ -170,6 +196,7 @@ def run_report(chosen: argparse.Namespace, language: Language) -> int:
             raise ParameterError(say("cli.pair", found=pair[:40]))
         values[name] = value
     wish = wish_for(workspace, chosen.name, values, edition=chosen.edition, language=chosen.language)
+    refuse_unready(workspace, [wish])
     run_stages(workspace, tell=tell_in(language))
     made = _make(workspace, [wish], language, **how)
     return _close(workspace, made, as_json=chosen.json, language=language)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from bgtk_lib.engine.freshness import Ground
 from bgtk_lib.engine.index import read_entry, write_entry, write_index
+from bgtk_lib.engine.official import refuse_unready, seal_editions
 from bgtk_lib.engine.plan import lay_plan, refuse_few
 from bgtk_lib.engine.run import FULL, make_report, reopen
 from bgtk_lib.engine.wishes import Wish, report_folder
@@ -112,13 +113,16 @@ def make_reports(
     Returns
     -------
     list of Made
-        One each, in the order of `wishes`. The indexes of their editions are up to date, also after an interruption.
+        One each, in the order of `wishes`. The indexes of their editions are up to date, also after an interruption; an
+        official edition is sealed if all its reports are as they must be, and else stays hidden.
 
     Raises
     ------
     ParameterError
-        If a filter that was asked for by hand leaves too few persons; one of a grid is withheld instead.
+        If a filter that was asked for by hand leaves too few persons; one of a grid is withheld instead. If an edition is
+        official already, or lacks something to become so.
     """
+    refuse_unready(workspace, wishes)
     ground = Ground(workspace)
     made, wanted = _sort_out(ground, wishes, anew=anew, rehearsing=False)
     _note_unmade(ground, wishes, made, wanted)
@@ -147,9 +151,9 @@ def make_reports(
                     future.cancel()
                 raise
     finally:
-        for edition in sorted({wish.parameters.edition_id for wish in wishes}):
+        for edition in sorted({wish.folder for wish in wishes}):
             write_index(workspace, edition)
-    return [made[place] for place in range(len(wishes))]
+    return seal_editions(workspace, [made[place] for place in range(len(wishes))])
 
 
 def rehearse(workspace: Workspace, wishes: Sequence[Wish]) -> list[Rehearsed]:
@@ -160,6 +164,7 @@ def rehearse(workspace: Workspace, wishes: Sequence[Wish]) -> list[Rehearsed]:
     workspace, wishes
         As `make_reports` takes them.
     """
+    refuse_unready(workspace, wishes)
     ground = Ground(workspace)
     made, wanted = _sort_out(ground, wishes, anew=False, rehearsing=True)
     taken: dict[str, list[float]] = {}

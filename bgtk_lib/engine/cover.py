@@ -17,6 +17,7 @@ from bgtk_lib.display.page import (
     draw_points,
     write_standing,
 )
+from bgtk_lib.editions import find_approval
 from bgtk_lib.engine.report import Report
 from bgtk_lib.errors import Text
 from bgtk_lib.schema import code_list
@@ -38,7 +39,7 @@ def draw_head(report: Report) -> list[Shown]:
     context = report.context
     facts = [
         (say("cover.edition"), plain(report.parameters.edition_id)),
-        (say("cover.status"), say(f"status.{_name_status(report)}")),
+        *_tell_standing(report),
         *[(name_wave(report, name), _tell_window(report, name)) for name in report.selection.get("wave", [])[:4]],
     ]
     parameters = [(plain(name), plain(_write(value))) for name, value in report.parameters]
@@ -65,7 +66,7 @@ def draw_status(report: Report) -> list[Shown]:
     if report.status == "done":
         return []
     kind: NoticeKind = "stop" if report.status == "stopped" else "hold"
-    lines = gather_gates([g for g in report.gates if g.closed and g.code in report.declaration.rests_on])
+    lines = gather_gates(report.closing)
     body = [join([plain(f"{gate.code}: "), gate.message], "") for gate in lines]
     effect = report.declaration.name == "programme" and kind == "stop"  # of a programme a change may still be told
     heading = say("programme.not_shown") if effect else say(f"notice.{report.status}")
@@ -111,6 +112,19 @@ def _population(report: Report) -> dict[str, Any]:
         "where": where,
         "jenjang": plain(", ".join(jenjang)) if jenjang else say("population.all_jenjang"),
     }
+
+
+def _tell_standing(report: Report) -> list[tuple[Text, Text]]:
+    """Return the status, and of an official edition who approved it and on which assessment of data protection."""
+    status = say(f"status.{report.parameters.edition_status}")
+    facts = [(say("cover.status"), say(f"status.{_name_status(report)}", status=status))]
+    approval = find_approval(report.workspace, report.parameters.model_dump())
+    if approval:
+        facts += [
+            (say("cover.approver"), join([plain(approval.who), say("cover.day", day=approval.date)])),
+            (say("cover.dpia_ref"), plain(approval.dpia_ref)),
+        ]
+    return facts
 
 
 def _name_status(report: Report) -> str:

@@ -1,7 +1,8 @@
 """What a report depends on, known without running it: a report whose dependencies are what they were is not made again.
 
-The parts are named, so that a difference can be: the notebook, the code, the parameters, the rows it reads, the gates and
-decisions that touch it, what its edition hides, the declaration with its rules, and the libraries.
+The parts are named, so that a difference can be: the notebook, the code, the parameters, the rows it reads, the answer key
+behind its scores, the gates and decisions that touch it, what its edition hides, the declaration with its rules, and the
+libraries.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import numpy as np
 import pandas as pd
 from pandas.util import hash_pandas_object
 
-from bgtk_lib.editions import apply_decisions, read_plan
+from bgtk_lib.editions import apply_decisions, find_approval, read_plan
+from bgtk_lib.engine.answer_key import AnswerKeys
 from bgtk_lib.engine.notebooks import LIBRARY, find_module, list_imports, notebooks_folder
 from bgtk_lib.engine.parameters import REPORTS
 from bgtk_lib.engine.report import Report
@@ -55,6 +57,7 @@ class Ground:
         self._sums: dict[tuple[Any, ...], str] = {}
         self._code: dict[str, str] = {}
         self._persons: dict[tuple[Any, ...], pd.DataFrame] = {}
+        self._keys = AnswerKeys(workspace)
 
     def load(self, table: str) -> pd.DataFrame:
         """Return a whole table (`rows.load_table`), the same object every time: not to be changed."""
@@ -80,8 +83,9 @@ class Ground:
         return {
             "notebook": hash_file(notebooks_folder() / wish.report.notebook),
             "code": self._hash_code(wish.report.notebook),
-            "parameters": hash_content(wish.parameters.model_dump(mode="json")),
+            "parameters": hash_content(self._tell_parameters(wish)),
             "rows": self.sum_rows(wish),
+            "key": self._keys.sum_up(report.selection),
             "gates": hash_content([_tell_gate(gate) for gate in report.gates]),
             "hidden": hash_content(self._list_hidden(wish)),
             "declared": self._declared,
@@ -103,6 +107,12 @@ class Ground:
             self._persons[key] = report.read(table)[["pid", *by]].drop_duplicates()
         return self._persons[key]
 
+    def _tell_parameters(self, wish: Wish) -> dict[str, Any]:
+        """Return all parameters, and of an official edition its approval, which the pages show."""
+        told = wish.parameters.model_dump(mode="json")
+        approval = find_approval(self.workspace, told)
+        return told | ({"approval": approval.model_dump(mode="json")} if approval else {})
+
     def _hash_code(self, notebook: str) -> str:
         if notebook not in self._code:
             self._code[notebook] = hash_code(notebook)
@@ -115,12 +125,14 @@ class Ground:
     @cached_property
     def _declared(self) -> str:
         """The declaration, but for what only lists reports or says where files lie; and the analysis plan."""
-        told = self.workspace.declared.model_dump(mode="json", exclude={"reports", "expected_gates", "sources"})
+        told = self.workspace.declared.model_dump(
+            mode="json", exclude={"reports", "edition", "status", "expected_gates", "sources"}
+        )
         return hash_content([told, asdict(read_plan_state(self.workspace)), self.workspace.control_totals.to_csv()])
 
     def _list_hidden(self, wish: Wish) -> dict[str, Any]:
         """Return what the edition hides of the tables of this report."""
-        plan = read_plan(self.workspace, edition=wish.parameters.edition_id, min_cell=wish.parameters.min_cell)
+        plan = read_plan(self.workspace, edition=wish.folder, min_cell=wish.parameters.min_cell)
         own = Report(wish.report, wish.parameters, self.workspace).table("")
         return {name: dict(cells) for name, cells in plan.hidden.items() if name.startswith(own)}
 

@@ -6,13 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bgtk_lib.editions import write_manifest
+from bgtk_lib.editions import Approval, write_manifest
 from bgtk_lib.engine.cover import name_report
 from bgtk_lib.engine.html import render_index
 from bgtk_lib.engine.parameters import REPORTS, find_report
 from bgtk_lib.engine.report import Report
 from bgtk_lib.errors import Text
-from bgtk_lib.words import SYNTHETIC_MARK
+from bgtk_lib.words import SYNTHETIC_MARK, plain, say
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import read_json, write_json, write_text
 
@@ -61,7 +61,7 @@ def write_entry(folder: Path, report: Report, made: Made, **facts: Any) -> None:
         "made": passport.get("made"),
         "districts": ", ".join(getattr(report.parameters, "districts", [])),
         "language": report.parameters.language,
-        "gates": sorted({g.code for g in report.gates if g.closed and g.code in report.declaration.rests_on}),
+        "gates": sorted({gate.code for gate in report.closing}),
         "href": made.page.relative_to(folder.parent.parent).as_posix() if made.page else None,
     }
     write_json(entry_path(folder), entry | facts)
@@ -71,8 +71,18 @@ def _both(text: Text) -> dict[str, str]:
     return {"id": text.id, "en": text.en}
 
 
-def write_index(workspace: Workspace, edition: str) -> Path:
-    """Write the edition's `index.html`, the stopped and failed reports too, and its manifest, from what lies in its folder."""
+def write_index(workspace: Workspace, edition: str, approval: Approval | None = None) -> Path:
+    """Write the edition's `index.html`, the stopped and failed reports too, and its manifest, from what lies in its folder.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Whose edition it is.
+    edition : str
+        Its folder in `reports/`.
+    approval : Approval, optional
+        What makes it official.
+    """
     folder = workspace.root / "reports" / edition
     entries = []
     for path in sorted(folder.glob(f"*/*{ENTRY}")):
@@ -88,9 +98,15 @@ def write_index(workspace: Workspace, edition: str) -> Path:
     order = [*REPORTS]
     entries.sort(key=lambda e: (e["status"] == "withheld", order.index(e["report"]), e["waves"], e["assessment"]))
     synthetic = workspace.declared.data_kind == "synthetic"
+    name = plain(edition.removeprefix("."))
+    if approval:
+        name = say("index.official", edition=name, who=plain(approval.who), dpia_ref=plain(approval.dpia_ref))
     page = render_index(
-        entries, edition=edition, language=workspace.language, marks=[SYNTHETIC_MARK] if synthetic else []
+        entries,
+        edition=name.said(workspace.language),
+        language=workspace.language,
+        marks=[SYNTHETIC_MARK] if synthetic else [],
     )
     write_text(folder / "index.html", page)
-    write_manifest(folder)
+    write_manifest(folder, approval)
     return folder / "index.html"

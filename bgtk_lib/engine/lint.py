@@ -17,6 +17,7 @@ from bgtk_lib.errors import Language, StageError, Text
 from bgtk_lib.schema import read_reference
 from bgtk_lib.words import number, plain, say
 
+Severity = Literal["stop", "warn"]
 END_OF_SENTENCE = re.compile(r"(?<=[.!?…])[”\"’)]*\s+(?=[“\"(‘]?[^\Wa-z_])")
 CLAUSE = re.compile(
     r"[,;:](?=\s)|\s[–—·-]\s|[()]"
@@ -46,7 +47,7 @@ class Finding:
     """
 
     rule: str
-    severity: Literal["stop", "warn"]
+    severity: Severity
     sentence: str
     found: str
     instead: Text
@@ -55,7 +56,7 @@ class Finding:
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
     name: str
-    severity: Literal["stop", "warn"]
+    severity: Severity
     comparison: bool
     denied_after: bool
     instead: Text
@@ -76,9 +77,21 @@ class _Book:
 
 
 def refuse_claims(
-    html: str, *, language: Language, figures: Sequence[Mapping[str, Any]], may_claim: bool
+    html: str,
+    *,
+    language: Language,
+    figures: Sequence[Mapping[str, Any]],
+    may_claim: bool,
+    refused: Sequence[Severity] = ("stop",),
 ) -> list[Finding]:
     """Return what is only told of a page; refuse it where a sentence claims too much (threats C08 and P06).
+
+    Parameters
+    ----------
+    html, language, figures, may_claim
+        As `lint_page` takes them.
+    refused : sequence of {"stop", "warn"}
+        By which findings the page is refused; one of an official edition by all.
 
     Raises
     ------
@@ -86,7 +99,7 @@ def refuse_claims(
         With the first such sentence, its rule and what to write instead, and how many more there are.
     """
     findings = lint_page(html, language=language, figures=figures, may_claim=may_claim)
-    stops = [one for one in findings if one.severity == "stop"]
+    stops = [one for one in findings if one.severity in refused]
     if stops:
         first = stops[0]
         words = {"sentence": plain(first.sentence), "found": plain(first.found), "instead": first.instead}

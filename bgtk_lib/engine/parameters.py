@@ -284,8 +284,6 @@ def check_parameters(report: Report, values: Mapping[str, Any], workspace: Works
     chosen = [len(getattr(parameters, name, [])) for name in ("districts", "jenjang")]
     if parameters.audience != "internal" and sum(chosen) > 1:
         raise ParameterError(say("parameter.free_filter", audience=parameters.audience))
-    if parameters.edition_status == "resmi":
-        raise ParameterError(say("parameter.resmi"))
     return parameters
 
 

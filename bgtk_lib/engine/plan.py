@@ -42,12 +42,13 @@ def refuse_few(ground: Ground, wish: Wish) -> None:
     A filter may name only districts and levels that the unfiltered table shows, and where it names both, each of its
     districts × levels must hold nobody or at least `min_cell` persons. An edition has one `min_cell`.
     """
-    fewest, edition = wish.parameters.min_cell, wish.parameters.edition_id
+    fewest = wish.parameters.min_cell
     others = {
-        int(path.stem.removeprefix("plan-")) for path in plan_path(ground.workspace, edition, 0).parent.glob("plan-*")
+        int(path.stem.removeprefix("plan-"))
+        for path in plan_path(ground.workspace, wish.folder, 0).parent.glob("plan-*")
     }
     if others - {fewest}:
-        raise ParameterError(say("parameter.one_min_cell", edition=edition, known=max(others)))
+        raise ParameterError(say("parameter.one_min_cell", edition=wish.parameters.edition_id, known=max(others)))
     narrowed = {name: getattr(wish.parameters, name) for name in PLACES if getattr(wish.parameters, name, None)}
     table = next((name for name in COUNTED if name in wish.report.reads), None)
     if table is None or not (narrowed or wish.minimum):
@@ -86,7 +87,7 @@ def lay_plan(ground: Ground, wishes: Sequence[Wish]) -> None:
     """Write the suppression plan of every edition over all tables of its grid; one laid from the same rows stays."""
     grids: dict[tuple[str, int], list[Wish]] = {}
     for wish in wishes:
-        grids.setdefault((wish.parameters.edition_id, wish.parameters.min_cell), []).append(wish)
+        grids.setdefault((wish.folder, wish.parameters.min_cell), []).append(wish)
     for (edition, min_cell), grid in grids.items():
         mark = hash_content([[wish.report.name, wish.slug, ground.sum_rows(wish)] for wish in grid])
         if (read_json(plan_path(ground.workspace, edition, min_cell)) or {}).get("made_from") != mark:

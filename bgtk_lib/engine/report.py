@@ -17,7 +17,7 @@ from bgtk_lib.disclosure import Plan, Released, publish_flow, release_nested
 from bgtk_lib.display.context import Context
 from bgtk_lib.display.page import Shown, draw_notice, draw_prose
 from bgtk_lib.display.quality import draw_row_account
-from bgtk_lib.editions import apply_decisions, make_passport, name_report_table, read_plan
+from bgtk_lib.editions import OFFICIAL, apply_decisions, make_passport, name_folder, name_report_table, read_plan
 from bgtk_lib.engine.paired import Paired
 from bgtk_lib.engine.parameters import PLACE, Common, check_parameters, find_report
 from bgtk_lib.engine.parameters import Report as Declaration
@@ -95,7 +95,8 @@ class Report:
     @cached_property
     def plan(self) -> Plan:
         """The edition's suppression plan."""
-        return read_plan(self.workspace, edition=self.parameters.edition_id, min_cell=self.parameters.min_cell)
+        folder = name_folder(self.parameters.edition_id, self.parameters.edition_status)
+        return read_plan(self.workspace, edition=folder, min_cell=self.parameters.min_cell)
 
     @cached_property
     def context(self) -> Context:
@@ -116,11 +117,19 @@ class Report:
         """What stands on every page and in every figure: the synthetic mark; DRAF where a gate holds."""
         synthetic = self.workspace.declared.data_kind == "synthetic"
         marks = [SYNTHETIC_MARKS[self.parameters.language]] if synthetic else []
-        return (
-            [*marks, DRAFT_MARK]
-            if any(g.state == "HOLD" and g.closed for g in self._resting(self.declaration.rests_on))
-            else marks
-        )
+        return [*marks, DRAFT_MARK] if any(gate.state != "STOP" for gate in self.closing) else marks
+
+    @property
+    def official(self) -> bool:
+        """Whether it belongs to an official edition, or to one that is to be."""
+        return self.parameters.edition_status == OFFICIAL
+
+    @property
+    def closing(self) -> list[Gate]:
+        """The gates it rests on that hold or stop it; an official edition is held by what could not be checked too."""
+        resting = self._resting(self.declaration.rests_on)
+        unknown = [gate for gate in resting if self.official and gate.state == "UNKNOWN" and not gate.lifted]
+        return [gate for gate in resting if gate.closed or gate in unknown]
 
     def _resting(self, codes: Sequence[str]) -> list[Gate]:
         return [gate for gate in self.gates if gate.code in codes]
@@ -352,13 +361,12 @@ class Report:
     @property
     def status(self) -> Literal["done", "held", "stopped"]:
         """``stopped``, ``held`` or ``done``."""
-        states = {g.state for g in self._resting(self.declaration.rests_on) if g.closed}
-        return "stopped" if "STOP" in states else "held" if "HOLD" in states else "done"
+        states = {gate.state for gate in self.closing}
+        return "stopped" if "STOP" in states else "held" if states else "done"
 
     def why(self) -> Text:
-        """Return the closed gates it rests on in words; empty where there is none."""
-        closed = [g for g in self._resting(self.declaration.rests_on) if g.closed]
-        told = [Text(id=f"{g.code}: {g.message.id}", en=f"{g.code}: {g.message.en}") for g in closed]
+        """Return what holds or stops it in words; empty where there is nothing."""
+        told = [Text(id=f"{g.code}: {g.message.id}", en=f"{g.code}: {g.message.en}") for g in self.closing]
         return join(told, " ") if told else plain("")
 
 

@@ -25,12 +25,13 @@ from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import read_json
 
 VALUES = ("value", "low", "high", "se", "n", "status")
-# What a difference comes from: the first of these whose parts differ. Without any it is chance, which there must not be.
+# What a difference comes from: each of these whose parts differ. Without any it is chance, which there must not be.
 CAUSES: Mapping[str, tuple[str, ...]] = {
     "parameter": ("parameters", "hidden"),
     "rules": ("declared",),
     "code": ("notebook", "code"),
     "libraries": ("libraries",),
+    "key": ("key",),
     "data": ("rows", "gates"),
 }
 
@@ -162,7 +163,7 @@ def _read_edition(workspace: Workspace, edition: str) -> dict[str, tuple[dict[st
     """Return name → passport and results of every report of an edition that has a page."""
     folder = workspace.root / "reports" / edition
     found = {}
-    for entry in sorted(folder.glob(f"*/*{ENTRY}")):
+    for entry in sorted(folder.glob(f"*/*{ENTRY}")) if not edition.startswith(".") else []:
         report = entry.with_name(entry.name.removesuffix(ENTRY))
         passport, results = (read_json(report / f"{name}.json") for name in ("passport", "results"))
         if passport and results:
@@ -173,8 +174,9 @@ def _read_edition(workspace: Workspace, edition: str) -> dict[str, tuple[dict[st
 
 
 def _leave_edition_out(passport: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a report depends on, its parameters without the name of its edition: that is why there are two."""
-    parameters = {name: value for name, value in passport["parameters"].items() if name != "edition_id"}
+    """Return what a report depends on, its parameters without name and status of its edition: that is why there are two."""
+    of_edition = ("edition_id", "edition_status")
+    parameters = {name: value for name, value in passport["parameters"].items() if name not in of_edition}
     return {**passport.get("depends", {}), "parameters": json.dumps(parameters, sort_keys=True)}
 
 

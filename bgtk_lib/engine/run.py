@@ -100,7 +100,11 @@ def make_report(
         )
         refuse_identifiers(page)
         refuse_claims(
-            page, language=wish.parameters.language, figures=results["figures"], may_claim=passport["may_claim"]
+            page,
+            language=wish.parameters.language,
+            figures=results["figures"],
+            may_claim=passport["may_claim"],
+            refused=("stop", "warn") if wish.official else ("stop",),
         )
         refuse_identifiers((making / "report.ipynb").read_text(encoding="utf-8"))
         write_text(making / "report.html", page)

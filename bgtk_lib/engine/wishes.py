@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from bgtk_lib.editions import OFFICIAL, name_folder
 from bgtk_lib.engine.parameters import Common, check_parameters, describe_parameters, find_report
 from bgtk_lib.engine.parameters import Report as Declaration
 from bgtk_lib.errors import ParameterError
@@ -28,6 +29,16 @@ class Wish:
     minimum: int | None = None  # of a grid: fewer persons are withheld, and nothing else stops for it
 
     @property
+    def official(self) -> bool:
+        """Whether its edition is to be official."""
+        return self.parameters.edition_status == OFFICIAL
+
+    @property
+    def folder(self) -> str:
+        """The folder in `reports/` where its edition is made."""
+        return name_folder(self.parameters.edition_id, self.parameters.edition_status)
+
+    @property
     def slug(self) -> str:
         """The folder of this selection: what is selected, in parameter order."""
         whom = ("programme", "role", "comparison")
@@ -43,6 +54,7 @@ def list_wishes(
     plans: Sequence[ReportPlan] | None = None,
     edition: str | None = None,
     language: str | None = None,
+    status: str | None = None,
 ) -> list[Wish]:
     """Return every report that a list asks for, grids multiplied out.
 
@@ -53,8 +65,8 @@ def list_wishes(
     workspace : Workspace
         Whose codes they may name.
     plans : sequence of ReportPlan, optional
-        The list; by default that of `workspace.yaml`.
-    edition, language : str, optional
+        The list; by default that of `workspace.yaml`, with its edition and status.
+    edition, language, status : str, optional
         In place of what the list says.
 
     Raises
@@ -62,14 +74,18 @@ def list_wishes(
     ParameterError
         If a parameter is impossible, or two reports that differ would lie in one folder.
     """
+    if plans is None:
+        plans, edition = workspace.declared.reports, edition or workspace.declared.edition
+        status = status or workspace.declared.status
+    once = {"edition": edition, "language": language, "status": status}
     wishes: list[Wish] = []
-    for plan in workspace.declared.reports if plans is None else plans:
+    for plan in plans:
         report = find_report(plan.report)
         lists = {name: _list_values(workspace, report, name, values) for name, values in plan.grid.items()}
         chosen = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
         for one in [*(c for c in chosen if not any(_matches(c, left_out) for left_out in plan.exclude)), *plan.include]:
             values = _fill_pairs(report, {**plan.parameters, **one})
-            wish = wish_for(workspace, report.name, values, edition=edition, language=language)
+            wish = wish_for(workspace, report.name, values, **once)
             wishes.append(replace(wish, minimum=plan.minimum or (1 if plan.grid else None)))
     _refuse_same_folders(workspace, wishes)
     return wishes
@@ -136,15 +152,17 @@ def wish_for(
     *,
     edition: str | None = None,
     language: str | None = None,
+    status: str | None = None,
 ) -> Wish:
     """Return one report to make; its parameters are checked here, before any kernel starts."""
     given = dict(values)
     given |= {"edition_id": edition} if edition else {}
     given |= {"language": language} if language else {}
+    given |= {"edition_status": status} if status else {}
     report = find_report(name)
     return Wish(report=report, parameters=check_parameters(report, given, workspace))
 
 
 def report_folder(workspace: Workspace, wish: Wish) -> Path:
     """Return where a report's files lie."""
-    return workspace.root / "reports" / wish.parameters.edition_id / wish.report.name / wish.slug
+    return workspace.root / "reports" / wish.folder / wish.report.name / wish.slug

@@ -29,6 +29,7 @@ from bgtk_lib.workspace.store import (
 from bgtk_lib.workspace.typed import declare, read_yaml, require_known
 
 STAGES = ("ingest", "check", "review", "score")
+APPROVALS = "editions.csv"  # the one file of decisions that no stage reads: who made which edition official
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class Workspace:
         """Return the fingerprint of everything a stage's output depends on: inputs, rules, code, library versions."""
         content: dict[str, Any] = {"code": code_fingerprint(), "libraries": library_versions(), "stage": stage}
         content["declared"] = self.declared.model_dump(
-            mode="json", exclude={"reports", "language", "expected_gates", "analysis_plan"}
+            mode="json", exclude={"reports", "edition", "status", "language", "expected_gates", "analysis_plan"}
         )
         if stage == "ingest":
             content["inputs"] = {
@@ -189,7 +190,8 @@ class Workspace:
             content["key"] = (read_json(self.folder("identity.json")) or {}).get("key_fingerprint")
         else:
             content["before"] = self.stage_record(STAGES[STAGES.index(stage) - 1]).get("fingerprint")
-            content["decisions"] = hash_files(self.folder("decisions").glob("*.csv"), base=self.folder("decisions"))
+            decisions = (path for path in self.folder("decisions").glob("*.csv") if path.name != APPROVALS)
+            content["decisions"] = hash_files(decisions, base=self.folder("decisions"))
             if self.declared.control_totals not in (None, "published"):
                 content["totals"] = self.control_totals.to_csv()
         return hash_content(content)

@@ -123,6 +123,7 @@ class GridFile(Declared):
     """A file of reports to make, for `bgtk batch`."""
 
     edition: str | None = None
+    status: Literal["draf", "resmi"] | None = None
     language: Literal["id", "en"] | None = None
     reports: Annotated[list[ReportPlan], Field(min_length=1)]
 
@@ -144,4 +145,6 @@ class WorkspaceDeclaration(Declared):
     analysis_plan: str | None = None
     rules: Rules = Rules()
     expected_gates: dict[str, Annotated[list[str], BeforeValidator(_as_list)]] = {}
+    edition: str | None = None
+    status: Literal["draf", "resmi"] | None = None
     reports: list[ReportPlan] = []

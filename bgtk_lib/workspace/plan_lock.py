@@ -93,6 +93,12 @@ class PlanState:
     readings: Mapping[str, Lock | None]
     waves: tuple[str, ...]
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether plan and rules, as they are now, are those of the latest lock, whenever that was."""
+        content = {"plan": self.plan.content, "rules": self.rules} if self.plan else None
+        return self.lock is not None and self.lock.sha256 == hash_content(content)
+
     def lock_of(self, wave: str) -> Lock | None:
         """Return the lock that counts for a wave: that of its first reading; before it, the latest."""
         return self.readings.get(wave, self.lock)

@@ -36,19 +36,24 @@ def replacing(folder: Path) -> Iterator[Path]:
     making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         yield making
-        old = making.with_name(making.name + "-old")
         making.chmod(0o755)
-        if folder.exists():
-            folder.rename(old)
-        try:
-            making.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        take_place(making, folder)
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+def take_place(making: Path, folder: Path) -> None:
+    """Rename a folder to another's name, which need not exist; where that fails, the other is what it was."""
+    old = making.with_name(making.name + "-old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        making.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -165,7 +165,7 @@ def _explain(fault: Any, kind: type[BaseModel]) -> Text:  # noqa: PLR0911 - one 
                 path=path,
                 hint=nearest(str(fault["loc"][-1]), _names_at(kind, fault["loc"][:-1])),
             )
-        case "missing":
+        case "missing" | "string_too_short":
             return say("declared.missing", path=path)
         case "literal_error":
             known = [word.strip(" '") for word in context["expected"].replace(" or ", ",").split(",")]
