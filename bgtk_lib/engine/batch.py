@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from bgtk_lib.engine.freshness import Ground
 from bgtk_lib.engine.index import read_entry, write_entry, write_index
+from bgtk_lib.engine.parameters import check_names
 from bgtk_lib.engine.plan import lay_plan, refuse_few
 from bgtk_lib.engine.run import FULL, make_report, reopen
 from bgtk_lib.engine.wishes import Wish, report_folder
@@ -186,6 +187,7 @@ def _sort_out(
     """
     made: dict[int, Made] = {}
     for place, wish in enumerate(wishes):
+        check_names(wish.parameters, ground.workspace)  # before the stages ran not every name was known
         try:
             refuse_few(ground, wish)
         except ParameterError as error:
