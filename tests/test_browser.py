@@ -405,7 +405,7 @@ def test_what_is_withheld_is_folded_and_found(browser, tmp_path):
     assert (few.count(), view.inner_text("#w-count")) == (1, "1")
     view.get_by_role("button", name="Tampilkan semua").click()
     view.wait_for_function("document.getElementById('f-count').textContent === '15'")
-    view.fill("#f-text", "kota metro kepribadian")
+    view.fill("#f-text", "metro kompetensi")
     assert (few.count(), view.inner_text("#f-count")) == (1, "1")
     view.close()
 
