@@ -46,6 +46,22 @@ class ParameterError(BgtkError):
     """A parameter, a rule or a command that is unknown, of the wrong type or impossible."""
 
 
+class FewError(ParameterError):
+    """A selection of too few persons.
+
+    Parameters
+    ----------
+    text : Text
+        What whoever asked for it reads.
+    withheld : Text
+        What a list of reports says in its place: of whom, and that they are few; never how many.
+    """
+
+    def __init__(self, text: Text, *, withheld: Text) -> None:
+        super().__init__(text)
+        self.withheld = withheld
+
+
 class SchemaError(BgtkError):
     """A file or a table that has not the form its mapping or the codebook says."""
 

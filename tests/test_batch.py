@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ import pytest
 import yaml
 
 from bgtk_lib import cli
+from bgtk_lib.editions import verify_edition
 from bgtk_lib.engine import batch, freshness, run
 from bgtk_lib.engine.batch import FILES, make_reports, rehearse
 from bgtk_lib.engine.cluster import connect
@@ -26,6 +28,7 @@ from bgtk_lib.engine.freshness import Ground, hash_code, list_code, list_differe
 from bgtk_lib.engine.index import entry_path, read_entry
 from bgtk_lib.engine.notebooks import notebooks_folder
 from bgtk_lib.engine.wishes import list_wishes, read_grid, report_folder, wish_for
+from bgtk_lib.errors import ParameterError
 from bgtk_lib.stages.frozen import COLUMNS
 from bgtk_lib.stages.persons import describe_sittings
 from bgtk_lib.stages.review import run_review
@@ -456,6 +459,45 @@ def test_too_few_teachers_are_withheld_and_stop_nothing(province_copy, notebooks
     index = (province_copy.root / "reports" / "draf" / "index.html").read_text(encoding="utf-8")
     assert index.count('data-status="withheld"') == len(few)
     assert "tidak dibuat" in index
+
+
+def test_what_is_withheld_is_told_in_staff_s_words_and_its_earlier_page_goes(province_copy, notebooks):
+    """Neither the count nor the page of a time when there were enough stays."""
+    earlier = wish(province_copy, districts=[SELATAN], **LARGE)
+    page = make_reports(province_copy, [earlier])[0].page
+    assert page.is_file()
+    many = replace(earlier, minimum=10_000)
+    jenjang = replace(wish(province_copy, districts=["18.72"], jenjang=["SD"], **LARGE), minimum=10_000)
+    made = make_reports(province_copy, [many, jenjang])
+    assert [one.reason.id for one in made] == [
+        "Kab. Lampung Selatan: kurang dari 10.000 guru",
+        "Kota Metro, SD: kurang dari 10.000 guru",
+    ]
+    assert made[0].reason.en == "Kab. Lampung Selatan: fewer than 10,000 teachers"
+    assert not page.parent.exists()
+    index = (province_copy.root / "reports" / "draf" / "index.html").read_text(encoding="utf-8")
+    assert "Kab. Lampung Selatan</li>" in index
+    assert "Kota Metro · SD</li>" in index
+    assert "18-01" not in index
+    assert "districts" not in index
+    assert verify_edition(province_copy.root / "reports" / "draf") == {"altered": [], "missing": [], "unknown": []}
+
+
+def test_another_min_cell_than_the_edition_s_is_refused_not_withheld(province_copy, notebooks):
+    make_reports(province_copy, [wish(province_copy)])
+    other = replace(wish(province_copy, min_cell="12"), minimum=1)
+    with pytest.raises(ParameterError, match="min_cell 10"):
+        make_reports(province_copy, [other])
+
+
+def test_an_item_that_the_stages_did_not_find_is_refused_before_a_kernel(province_copy, notebooks, monkeypatch):
+    """Asked for before the first review, when nobody knew the items."""
+    monkeypatch.setattr(type(province_copy), "has_derived", lambda *_: False)
+    one = wish_for(province_copy, "item", {"item": "PED-1-999"})
+    monkeypatch.undo()
+    with pytest.raises(ParameterError, match="PED-1-0"):
+        make_reports(province_copy, [one])
+    assert not (province_copy.root / "reports").exists()
 
 
 def test_a_rehearsal_tells_and_runs_nothing(province_copy, notebooks, tmp_path, capsys):

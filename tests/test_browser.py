@@ -312,22 +312,34 @@ def make_page(language):
     )
 
 
+REASONS = {
+    **dict.fromkeys(
+        ("held", "stopped", "failed"),
+        lambda _: t("Kurang dari 60% guru mengikuti kedua pengukuran.", "Fewer than 60% took both."),
+    ),
+    "withheld": lambda label: t(f"{label}: kurang dari 10 guru", f"{label}: fewer than 10 teachers"),
+}
+FILTERS = {"district": "Kabupaten/kota", "assessment": "Asesmen", "report": "Jenis laporan", "status": "Keadaan"}
+
+
 def make_index(language):
     entries = [
         {
             "title": t(f"Perubahan kompetensi – {label}", f"Competency change – {label}"),
             "report": "change",
             "report_name": t("Perubahan enam bulan", "Six-month change"),
-            "assessment": t("Pedagogik", "Pedagogy"),
-            "waves": t("Okt 2025 → Apr 2026", "Oct 2025 → Apr 2026"),
-            "districts": label,
+            "assessments": {"PED": t("Pedagogik", "Pedagogy")} if code < "18.71" else {"KEP": t("Kepribadian", "Personality")},
+            "waves": "p1-pre → p1-post",
+            "jenjang": "",
+            "language": "id",
+            "districts": {code: t(label, label)},
             "status": status,
             "gates": [] if status == "done" else ["C09"],
-            "href": None if status == "failed" else f"change/{code}/report.html",
-            "made": date(2026, 6, 1),
-            "reason": None if status == "done" else t("Kurang dari 60% guru mengikuti kedua pengukuran.", "Fewer than 60% took both."),
+            "href": None if status in ("failed", "withheld") else f"change/{code}/report.html",
+            "made": None if status == "withheld" else date(2026, 6, 1),
+            "reason": REASONS.get(status, lambda _: None)(label),
         }
-        for (code, label), status in zip(DISTRICTS, ["done", "held", "stopped", "failed", *["done"] * 11], strict=True)
+        for (code, label), status in zip(DISTRICTS, ["done", "held", "stopped", "failed", *["done"] * 8, "withheld", "done", "withheld"], strict=True)
     ]  # fmt: skip
     return render_index(entries, edition="2026-06", language=language, marks=MARKS)
 
@@ -349,6 +361,8 @@ def test_the_index_holds_in_a_browser(language, check_page, tmp_path):
     path = tmp_path / "index.html"
     path.write_text(make_index(language), encoding="utf-8")
     check_page(path)
+    path.write_text(make_index(language).replace("<details", "<details open"), encoding="utf-8")
+    check_page(path)
 
 
 @pytest.mark.browser
@@ -357,13 +371,64 @@ def test_the_index_filters_without_a_network_and_under_its_own_policy(browser, t
     path.write_text(make_index("id"), encoding="utf-8")
     view = browser.new_page(offline=True)
     view.goto(path.as_uri())
-    assert view.locator(".reports > li:visible").count() == 15
-    view.select_option("#f-status", "stopped")
+    made, few = view.locator(".reports > li:visible"), view.locator("#withheld li:visible")
+    assert (made.count(), few.count(), view.inner_text("#f-count")) == (13, 0, "15")
+    for name, value, shown in (("status", "stopped", 1), ("assessment", "KEP", 1), ("report", "change", 13)):
+        view.get_by_label(FILTERS[name]).select_option(value)
+        assert (made.count(), few.count()) == (shown, 0)
+        view.get_by_label(FILTERS[name]).select_option("")
+    view.get_by_label(FILTERS["district"]).select_option("18.02")
+    assert made.all_inner_texts() == [made.first.inner_text()]
+    assert "Kab. Lampung Tengah" in made.first.inner_text()
+    view.get_by_label(FILTERS["status"]).select_option("done")  # both at once: that one is on hold
+    assert (made.count(), view.locator("#none").is_visible()) == (0, True)
+    view.get_by_role("button", name="Tampilkan semua").click()
+    view.wait_for_function("document.getElementById('f-count').textContent === '15'")
+    view.fill("#f-text", "lampung utara")
+    assert (made.count(), view.inner_text("#f-count")) == (1, "1")
+    view.close()
+
+
+@pytest.mark.browser
+def test_what_is_withheld_is_folded_and_found(browser, tmp_path):
+    path = tmp_path / "index.html"
+    path.write_text(make_index("id"), encoding="utf-8")
+    view = browser.new_page(offline=True)
+    view.goto(path.as_uri())
+    few = view.locator("#withheld li:visible")
+    assert view.inner_text("#withheld summary") == "Tidak dibuat (2)"
+    view.get_by_label(FILTERS["status"]).select_option("withheld")
+    why = view.locator("#withheld section p").all_inner_texts()
+    assert why == ["Kurang dari 10 guru:"] * 2  # one of each assessment
+    assert few.all_inner_texts() == ["Kab. Pesisir Barat", "Kota Metro"]
+    view.get_by_label(FILTERS["district"]).select_option("18.72")
+    assert (few.count(), view.inner_text("#w-count")) == (1, "1")
+    view.get_by_role("button", name="Tampilkan semua").click()
+    view.wait_for_function("document.getElementById('f-count').textContent === '15'")
+    view.fill("#f-text", "metro kompetensi")
+    assert (few.count(), view.inner_text("#f-count")) == (1, "1")
+    view.close()
+
+
+@pytest.mark.browser
+def test_the_index_is_filtered_from_the_keyboard(browser, tmp_path):
+    path = tmp_path / "index.html"
+    path.write_text(make_index("id"), encoding="utf-8")
+    view = browser.new_page(offline=True)
+    view.goto(path.as_uri())
+    view.keyboard.press("Tab")  # past the banner
+    focused = "document.activeElement.id || document.activeElement.type || document.activeElement.className"
+    reached = []
+    for _ in range(6):
+        view.keyboard.press("Tab")
+        reached.append(view.evaluate(focused))
+    assert reached == ["f-text", "f-district", "f-assessment", "f-report", "f-status", "reset"]
+    view.focus("#withheld summary")
+    view.keyboard.press("Enter")
+    assert view.locator("#withheld").get_attribute("open") is not None
+    view.focus("#f-district")
+    view.keyboard.type("Kab. Mesuji")
     assert view.locator(".reports > li:visible").count() == 1
-    view.select_option("#f-status", "")
-    view.fill("#f-text", "kota metro")
-    assert view.locator(".reports > li:visible").count() == 1
-    assert view.inner_text("#f-count") == "1"
     view.close()
 
 
@@ -374,8 +439,10 @@ def test_the_index_is_readable_without_script(browser, tmp_path):
     context = browser.new_context(java_script_enabled=False, offline=True)
     view = context.new_page()
     view.goto(path.as_uri())
-    assert view.locator(".reports > li:visible").count() == 15
+    assert view.locator(".reports > li:visible").count() == 13
     assert not view.locator("#filter").is_visible()
+    view.click("#withheld summary")
+    assert view.locator("#withheld li:visible").count() == 2
     context.close()
 
 

@@ -1,7 +1,16 @@
 """The real reports in Chromium: accessible, silent on the network, and no wider than a phone."""
 
+import re
+import shutil
+
 import pandas as pd
 import pytest
+
+from bgtk_lib.engine.batch import make_reports
+from bgtk_lib.engine.parameters import REPORTS
+from bgtk_lib.engine.wishes import list_wishes
+from bgtk_lib.workspace import open_workspace
+from bgtk_lib.workspace.declaration import ReportPlan
 
 PAGES = [
     "data_quality/id/report.html",
@@ -11,7 +20,59 @@ PAGES = [
     "change/ped_p2-pre_p2-post_id/report.html",
     "index.html",
 ]
+HEAVIEST = 250_000  # bytes of a page: it must pass through a slow line and a messenger
+OUTSIDE = re.compile(
+    r"""(?:\b(?:src|srcset|href|action|poster|data)\s*=|\burl\(|@import)\s*["']?\s*(?:https?:)?//[^"')\s]*""",
+    re.IGNORECASE,
+)
+PAIR = {"assessment": "PED", "wave_pre": "p1-pre", "wave_post": "p1-post"}
+KINDS = {
+    "data_quality": {},
+    "coverage_map": {"wave": "p1-pre", "denominator": "14398", "denominator_source": "Lampost.co"},
+    "instrument": {"form": "PED-1", "wave": "p1-pre"},
+    "item": {"item": "PED-1-001"},
+    "comparability": PAIR,
+    "change": PAIR,
+    "programme": PAIR | {"programme": "KKA", "assignment": "lottery", "comparison": "not_yet"},
+}
 pytestmark = pytest.mark.browser
+
+
+def check_weight(page):
+    """A page is light, and names no address that a browser would ask."""
+    assert page.stat().st_size <= HEAVIEST, f"{page.parent.name}: {page.stat().st_size} bytes"
+    assert OUTSIDE.findall(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "text", ['<img src="https://x.id/a.png">', "<a href='//x.id'>", "p { background: url(http://x) }"]
+)
+def test_an_outside_address_is_found(text):
+    assert OUTSIDE.search(text)
+    assert not OUTSIDE.search("Sumber: https://lampost.co; <svg xmlns='http://www.w3.org/2000/svg'>")
+
+
+def test_every_page_of_an_edition_is_light_and_names_no_outside_address(rendered):
+    pages = sorted((rendered.workspace.root / "reports" / "draf").rglob("*.html"))
+    assert len(pages) == 8
+    for page in pages:
+        check_weight(page)
+
+
+@pytest.mark.slow
+def test_every_kind_of_report_holds_in_both_languages(small_province, tmp_path, check_page):
+    """The page of every report, stopped ones too, in Indonesian and English, and the list of them."""
+    assert [*KINDS] == [*REPORTS]
+    shutil.copytree(small_province.root, tmp_path / "copy")
+    workspace = open_workspace(tmp_path / "copy")
+    plans = [
+        ReportPlan(report=name, parameters=given, grid={"language": ["id", "en"]}) for name, given in KINDS.items()
+    ]
+    made = make_reports(workspace, list_wishes(workspace, plans=plans))
+    assert [(one.wish.slug, one.reason) for one in made if not one.page] == []
+    for page in [*(one.page for one in made), workspace.root / "reports" / "draf" / "index.html"]:
+        check_weight(page)
+        check_page(page)
 
 
 @pytest.mark.parametrize("name", PAGES)

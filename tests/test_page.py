@@ -392,6 +392,6 @@ def test_the_index_lists_the_stopped_and_the_failed_with_their_reason():
     html = make_index("id")
     assert html.count("<li data-report=") == len(DISTRICTS)
     assert html.count("Kurang dari 60% guru mengikuti kedua pengukuran.") == 3
-    assert "12 selesai · 1 ditahan · 1 berhenti · 1 tidak selesai" in html
+    assert "10 selesai · 1 ditahan · 1 berhenti · 1 tidak selesai · 2 tidak dibuat" in html
     assert f"dibuat {date(2026, 6, 1).day} Juni 2026" in html
     assert '<form id="filter" hidden' in html

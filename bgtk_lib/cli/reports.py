@@ -136,7 +136,7 @@ def run_batch(chosen: argparse.Namespace, language: Language) -> int:
 
     workspace, how = open_workspace(chosen.workspace), _read_how(chosen)
     grid = read_grid(Path(chosen.grid))
-    edition, spoken = chosen.edition or grid.edition, chosen.language or grid.language
+    edition, spoken = grid.edition if chosen.edition is None else chosen.edition, chosen.language or grid.language
     wishes = list_wishes(workspace, plans=grid.reports, edition=edition, language=spoken, status=grid.status)
     refuse_unready(workspace, wishes)
     if chosen.rehearse:
@@ -182,6 +182,19 @@ def _rehearse(
     return 0
 
 
+def _read_pairs(pairs: Sequence[str]) -> dict[str, str]:
+    """Return what `-p name=value` gave; what is no pair, and a name twice, is refused."""
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ParameterError(say("cli.pair", found=pair[:40]))
+        if name in values:
+            raise ParameterError(say("declared.twice", path="-p", found=name[:40]))
+        values[name] = value
+    return values
+
+
 def run_report(chosen: argparse.Namespace, language: Language) -> int:
     """Make one report."""
     from bgtk_lib.engine.official import refuse_unready
@@ -189,12 +202,7 @@ def run_report(chosen: argparse.Namespace, language: Language) -> int:
     from bgtk_lib.stages import run_stages
 
     workspace, how = open_workspace(chosen.workspace), _read_how(chosen)
-    values = dict(read_yaml(Path(chosen.params))) if chosen.params else {}
-    for pair in chosen.parameters:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise ParameterError(say("cli.pair", found=pair[:40]))
-        values[name] = value
+    values = (read_yaml(Path(chosen.params)) if chosen.params else {}) | _read_pairs(chosen.parameters)
     wish = wish_for(workspace, chosen.name, values, edition=chosen.edition, language=chosen.language)
     refuse_unready(workspace, [wish])
     run_stages(workspace, tell=tell_in(language))
@@ -204,7 +212,8 @@ def run_report(chosen: argparse.Namespace, language: Language) -> int:
 
 def run_parameters(chosen: argparse.Namespace, language: Language) -> int:
     """Print a report's parameters."""
-    from bgtk_lib.engine.parameters import describe_parameters, find_report
+    from bgtk_lib.engine.allowed import describe_parameters
+    from bgtk_lib.engine.parameters import find_report
 
     report = find_report(chosen.name)
     workspace = open_workspace(chosen.workspace) if (Path(chosen.workspace) / "workspace.yaml").is_file() else None

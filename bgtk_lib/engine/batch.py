@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
@@ -14,10 +15,11 @@ from typing import Any, Literal
 from bgtk_lib.engine.freshness import Ground
 from bgtk_lib.engine.index import read_entry, write_entry, write_index
 from bgtk_lib.engine.official import refuse_unready, seal_editions
+from bgtk_lib.engine.parameters import check_names
 from bgtk_lib.engine.plan import lay_plan, refuse_few
 from bgtk_lib.engine.run import FULL, make_report, reopen
 from bgtk_lib.engine.wishes import Wish, report_folder
-from bgtk_lib.errors import BgtkError, ParameterError, Text
+from bgtk_lib.errors import BgtkError, FewError, Text
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import hash_file
@@ -191,12 +193,13 @@ def _sort_out(
     """
     made: dict[int, Made] = {}
     for place, wish in enumerate(wishes):
+        check_names(wish.parameters, ground.workspace)  # before the stages ran not every name was known
         try:
             refuse_few(ground, wish)
-        except ParameterError as error:
+        except FewError as error:
             if wish.minimum is None:
                 raise
-            made[place] = Made(wish=wish, status="withheld", page=None, reason=error.text)
+            made[place] = Made(wish=wish, status="withheld", page=None, reason=error.withheld)
     if not rehearsing:
         lay_plan(ground, [wish for place, wish in enumerate(wishes) if place not in made])
     wanted = {}
@@ -214,13 +217,19 @@ def _sort_out(
 def _note_unmade(
     ground: Ground, wishes: Sequence[Wish], made: Mapping[int, Made], wanted: Mapping[int, Mapping[str, str]]
 ) -> None:
-    """Note what is withheld, and that what is to be made is not: an earlier page must not pass for it if we are cut off."""
+    """Note what is withheld, and that what is to be made is not: an earlier page must not pass for it if we are cut off.
+
+    Of what is withheld the earlier page goes: it shows persons who may not be shown, and nobody would replace it.
+    """
     for place, wish in enumerate(wishes):
         one = made.get(place)
         if place in wanted:
             one = Made(wish=wish, status="failed", page=None, reason=say("report.not_yet"))
+        folder = report_folder(ground.workspace, wish)
+        if one and one.status == "withheld" and folder.exists():
+            shutil.rmtree(folder)
         if one and not one.kept:
-            write_entry(report_folder(ground.workspace, wish), ground.open(wish), one)
+            write_entry(folder, ground.open(wish), one)
 
 
 def _keep(workspace: Workspace, wish: Wish, depends: Mapping[str, str]) -> Made | None:

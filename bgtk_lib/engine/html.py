@@ -9,24 +9,32 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import cache
 from html import escape
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nbconvert.exporters import HTMLExporter
 from nbconvert.exporters.templateexporter import TemplateExporter
 from nbformat import NotebookNode
 
 from bgtk_lib.engine.embedded import embed, embed_results
-from bgtk_lib.errors import Language, StageError, Text
+from bgtk_lib.errors import Language, StageError
 from bgtk_lib.words import day, join, plain, say
 
 HIDDEN_TAGS = frozenset({"parameters", "injected-parameters", "title"})
 LANGUAGE_TAGS = frozenset({"id", "en"})
 CELL = "<!--cell-->"
+WHOLE = "all"  # of a filter by district: reports of no single one
+MOST_NAMED = 3  # districts in a title; of more their number
+INDEX_WORDS = (
+    *("title", "search", "filter", "district", "assessment", "report", "status", "all", "show_all", "shown", "none"),
+    *("gates", "made", "footer", "withheld_heading", "withheld_why"),
+)
 STATUSES = ("done", "held", "stopped", "failed", "withheld")
 
 
@@ -111,9 +119,10 @@ def render_index(
     Parameters
     ----------
     entries : sequence of mapping
-        ``title``, ``report`` (name), ``report_name`` (in words), ``assessment``, ``waves``, ``districts`` (Text or str),
-        ``status`` (``done``, ``held``, ``stopped``, ``failed``, ``withheld``), ``gates`` (codes that are not OK), ``href`` (relative,
-        or None where there is no page), ``made`` (date or text), ``reason`` (why it is held, stopped or failed, or None).
+        ``title``, ``report`` (name), ``report_name`` (in words), ``assessments`` and ``districts`` (code → name; no district
+        is the whole province), ``waves``, ``jenjang``, ``language``, ``status`` (``done``, ``held``, ``stopped``,
+        ``failed``, ``withheld``), ``gates`` (codes that are not OK), ``href`` (relative, or None where there is no page),
+        ``made`` (date or text), ``reason`` (why it is held, stopped or failed, or None).
     edition : str
         Name of the edition.
     language : {"id", "en"}
@@ -122,16 +131,22 @@ def render_index(
         As on the reports.
     """
     rows = [_index_row(entry, language) for entry in entries]
-    counts = join(
-        [say(f"page.index.count_{s}", n=n) for s in STATUSES if (n := sum(row["status"] == s for row in rows))], " · "
-    )
+    found = {status: sum(row["status"] == status for row in rows) for status in STATUSES}
+    counts = join([say(f"page.index.count_{status}", n=n) for status, n in found.items() if n], " · ")
     environment = _exporter().environment
     script = environment.loader.get_source(environment, "list.js")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page: str = environment.get_template("list.html.j2").render(
-        rows=rows,
-        reports=sorted({(row["report"], row["report_name"]) for row in rows}),
-        statuses=[(s, say(f"page.index.{s}").said(language)) for s in STATUSES],
+        groups=_group(row for row in rows if row["status"] != "withheld"),
+        withheld=_group((row for row in rows if row["status"] == "withheld"), "why"),
+        n_all=len(rows),
+        n_withheld=found["withheld"],
+        filters=[
+            ("district", _list_options(entries, "districts", language)),
+            ("assessment", _list_options(entries, "assessments", language)),
+            ("report", sorted({(row["report"], row["report_name"]) for row in rows}, key=itemgetter(1))),
+            ("status", [(s, say(f"page.index.{s}").said(language)) for s, n in found.items() if n]),
+        ],
         counts=counts.said(language),
         edition=edition,
         language=language,
@@ -139,11 +154,8 @@ def render_index(
         sheet=_print_marks(marks),
         script=script,
         digest=digest,
-        words=_words(language, "skip", "banner", "footer")
-        | {
-            name: say(f"page.index.{name}").said(language)
-            for name in ("title", "search", "report", "status", "all", "shown", "gates", "made", "reason", "list")
-        },
+        words=_words(language, "skip", "banner")
+        | {name: say(f"page.index.{name}").said(language) for name in INDEX_WORDS},
     )
     return page
 
@@ -207,20 +219,44 @@ def _words(language: Language, *names: str) -> dict[str, str]:
     return {name: say(f"page.{name}").said(language) for name in names}
 
 
+def _group(rows: Iterable[dict[str, Any]], *more: str) -> list[dict[str, Any]]:
+    """Return neighbours that differ only in whom they are about together: what they share, and the rows."""
+    key = itemgetter("title", "waves", *more)
+    return [{**(several := [*group])[0], "rows": several} for _, group in groupby(rows, key=key)]
+
+
+def _list_options(
+    entries: Sequence[Mapping[str, Any]], name: Literal["districts", "assessments"], language: Language
+) -> list[tuple[str, str]]:
+    """Return what a list can be filtered by, in the order of the codes; for districts the whole province first."""
+    named = {code: text.said(language) for entry in entries for code, text in entry[name].items()}
+    whole = [(WHOLE, say("page.index.province").said(language))] if name == "districts" else []
+    return [*whole, *sorted(named.items())]
+
+
 def _index_row(entry: Mapping[str, Any], language: Language) -> dict[str, Any]:
     """Return one report of the list with every value in words."""
-
-    def said(name: str) -> str:
-        value = entry.get(name) or ""
-        if isinstance(value, Text):
-            return value.said(language)
-        return day(value, language) if isinstance(value, date) else str(value)
-
-    parts = [plain(part) for name in ("assessment", "waves", "districts") if (part := said(name))]
-    row: dict[str, Any] = {name: said(name) for name in ("title", "report", "made", "reason", "href")}
-    row["report_name"] = said("report_name") or row["report"]
-    row["scope"] = join(parts, " · ").said(language)
-    row["status"] = entry["status"]
-    row["status_words"] = say(f"page.index.{entry['status']}").said(language)
-    row["gates"] = ", ".join(entry.get("gates") or ())
-    return row
+    made = entry["made"]
+    reason = entry["reason"].said(language) if entry["reason"] else ""
+    districts = [*entry["districts"].values()]
+    several = say("page.index.districts", n=len(districts)) if len(districts) > MOST_NAMED else join(districts)
+    where = several if districts else say("page.index.province")
+    apart = [plain(entry["jenjang"])] if entry["jenjang"] else []
+    apart += [say(f"page.index.in_{entry['language']}")] if entry["language"] != language else []
+    return {
+        "title": entry["title"].said(language),
+        "alone": join([entry["title"], *([where] if districts else []), *apart], " · ").said(language),
+        "whom": join([where, *apart], " · ").said(language),
+        "waves": entry["waves"],
+        "report": entry["report"],
+        "report_name": entry["report_name"].said(language),
+        "districts": " ".join(entry["districts"]) or WHOLE,
+        "assessments": " ".join(entry["assessments"]),
+        "status": entry["status"],
+        "status_words": say(f"page.index.{entry['status']}").said(language),
+        "gates": ", ".join(entry["gates"]),
+        "href": entry["href"],
+        "made": day(made, language) if isinstance(made, date) else made,
+        "reason": reason,
+        "why": reason.rpartition(": ")[2],  # of what is withheld: without whom it is about, who stand in a list
+    }

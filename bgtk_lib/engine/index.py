@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from bgtk_lib.engine.html import render_index
 from bgtk_lib.engine.parameters import REPORTS, find_report
 from bgtk_lib.engine.report import Report
 from bgtk_lib.errors import Text
+from bgtk_lib.schema import code_list
 from bgtk_lib.words import SYNTHETIC_MARK, plain, say
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import read_json, write_json, write_text
@@ -60,6 +62,7 @@ def write_entry(folder: Path, report: Report, made: Made, **facts: Any) -> None:
         "waves": " → ".join(report.selection.get("wave", [])),
         "made": passport.get("made"),
         "districts": ", ".join(getattr(report.parameters, "districts", [])),
+        "jenjang": ", ".join(getattr(report.parameters, "jenjang", [])),
         "language": report.parameters.language,
         "gates": sorted({gate.code for gate in report.closing}),
         "href": made.page.relative_to(folder.parent.parent).as_posix() if made.page else None,
@@ -69,6 +72,11 @@ def write_entry(folder: Path, report: Report, made: Made, **facts: Any) -> None:
 
 def _both(text: Text) -> dict[str, str]:
     return {"id": text.id, "en": text.en}
+
+
+def _name(codes: str, known: Mapping[str, Text]) -> dict[str, Text]:
+    """Return code → name of the codes of an entry."""
+    return {code: known[code] for code in codes.split(", ") if code}
 
 
 def write_index(workspace: Workspace, edition: str, approval: Approval | None = None) -> Path:
@@ -84,19 +92,22 @@ def write_index(workspace: Workspace, edition: str, approval: Approval | None = 
         What makes it official.
     """
     folder = workspace.root / "reports" / edition
-    entries = []
-    for path in sorted(folder.glob(f"*/*{ENTRY}")):
-        entry = read_json(path)
-        words: dict[str, Text | None] = {
+    known = {"assessments": {**code_list("assessments"), **workspace.assessments}, "districts": code_list("districts")}
+    order = [*REPORTS]
+    read = [read_json(path) for path in sorted(folder.glob(f"*/*{ENTRY}"))]
+    read.sort(key=lambda e: (order.index(e["report"]), e["waves"], e["assessment"], e["districts"]))
+    entries = [
+        {
+            **entry,
             "title": Text(**entry["title"]),
             "report_name": find_report(entry["report"]).title,
+            "reason": Text(**entry["reason"]) if entry["reason"] else None,
+            "made": datetime.fromisoformat(entry["made"]).date() if entry["made"] else None,
+            "assessments": _name(entry["assessment"], known["assessments"]),
+            "districts": _name(entry["districts"], known["districts"]),
         }
-        words["reason"] = Text(**entry["reason"]) if entry["reason"] else None
-        entries.append(
-            {**entry, **words, "made": datetime.fromisoformat(entry["made"]).date() if entry["made"] else None}
-        )
-    order = [*REPORTS]
-    entries.sort(key=lambda e: (e["status"] == "withheld", order.index(e["report"]), e["waves"], e["assessment"]))
+        for entry in read
+    ]
     synthetic = workspace.declared.data_kind == "synthetic"
     name = plain(edition.removeprefix("."))
     if approval:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ from bgtk_lib.schema import code_list
 from bgtk_lib.schema import districts as district_register
 from bgtk_lib.words import say
 from bgtk_lib.workspace import Workspace, waves_by_phase
-from bgtk_lib.workspace.typed import Declared, declare, require_known
+from bgtk_lib.workspace.typed import Declared, Label, declare, require_known
 
 Subgroup = Literal["sex", "jenjang", "status", "device", "kota_kabupaten"]
 Jenjang = Literal["PAUD", "SD", "SMP", "SMA", "SMK", "SLB", "PNF"]
@@ -49,9 +49,9 @@ class CoverageMap(Common):
     """Parameters of the coverage report."""
 
     wave: str
-    denominator: Annotated[int, Field(ge=1)] | None = None
-    denominator_source: str | None = None
-    population_label: str | None = None
+    denominator: Annotated[int, Field(ge=1, le=10_000_000)] | None = None  # all teachers of Indonesia: 3.4 million
+    denominator_source: Label | None = None
+    population_label: Label | None = None
     jenjang: list[Jenjang] = []
 
 
@@ -95,7 +95,7 @@ class Instrument(Common):
 class Item(Common):
     """Parameters of an item's passport."""
 
-    item: str
+    item: Label
 
 
 class Comparability(Common):
@@ -274,9 +274,7 @@ def check_parameters(report: Report, values: Mapping[str, Any], workspace: Works
     """
     given = {name: _as_declared(report, name, value) for name, value in values.items()}
     parameters = declare(report.parameters, {"language": workspace.language, **given}, where=say_where(report))
-    for name, value in parameters:
-        for one in value if isinstance(value, list) else [value]:
-            _check_name(name, one, workspace)
+    check_names(parameters, workspace)
     if isinstance(parameters, Change | Comparability | Programme):
         _check_order(parameters, workspace)
     if parameters.min_cell < 10 and parameters.audience != "internal":
@@ -304,12 +302,22 @@ def _as_declared(report: Report, name: str, value: Any) -> Any:
         except (TypeError, ValueError):
             return value
     if str(field.annotation).startswith("list") and isinstance(value, str):
-        return [part.strip() for part in value.strip("[] ").split(",") if part.strip()]
+        return [part.strip() for part in value.strip("[] ").split(",")] if value.strip() != "[]" else []
     return (
         str(value)
         if isinstance(value, int | float) and not isinstance(value, bool) and field.annotation is str
         else value
     )
+
+
+def check_names(parameters: Common, workspace: Workspace) -> None:
+    """Refuse codes that are not of this workspace, as far as its stages have made them known, and one named twice."""
+    for name, value in parameters:
+        several = value if isinstance(value, list) else [value]
+        for one in several:
+            _check_name(name, one, workspace)
+            if several.count(one) > 1:
+                raise ParameterError(say("declared.twice", path=name, found=one))
 
 
 def _check_name(name: str, value: Any, workspace: Workspace) -> None:
@@ -341,57 +349,3 @@ def _check_order(parameters: Change | Comparability | Programme, workspace: Work
 
 def _possible_pairs(workspace: Workspace) -> list[tuple[str, str]]:
     return list(waves_by_phase(workspace.declared.waves))
-
-
-def describe_parameters(report: Report, workspace: Workspace | None) -> list[dict[str, Any]]:
-    """Return a report's parameters: name, type, default, allowed values and help, for a person and for `--json`."""
-    rows = []
-    for name, field in report.parameters.model_fields.items():
-        annotation, marks = _strip_optional(field.annotation, field.metadata)
-        allowed = [str(value) for value in _literals(annotation)]
-        if workspace and name in ("wave", "waves", "wave_pre", "wave_post"):
-            allowed = [*workspace.declared.waves]
-        elif workspace and name == "form":
-            allowed = [*workspace.declared.forms]
-        elif workspace and name == "assessment":
-            allowed = [*workspace.assessments]
-        elif name == "programme":
-            allowed = [*code_list("programmes")]
-        elif name == "districts":
-            allowed = [*district_register().index]
-        limits = [
-            f"{type(m).__name__.lower()} {getattr(m, 'ge', getattr(m, 'le', ''))}"
-            for m in marks
-            if hasattr(m, "ge") or hasattr(m, "le")
-        ]
-        default = None if field.is_required() else field.get_default()
-        kind = "list" if str(annotation).startswith("list") else getattr(annotation, "__name__", "str")
-        rows.append(
-            {
-                "name": name,
-                "type": "choice" if kind == "Literal" else kind,
-                "required": field.is_required(),
-                "default": default,
-                "allowed": allowed or limits,
-                "help": say(f"parameter.help.{name}"),
-            }
-        )
-    return rows
-
-
-def _strip_optional(annotation: Any, marks: list[Any]) -> tuple[Any, list[Any]]:
-    """Return a declared type without the None it may be, and its limits: of ``Annotated[int, Field(ge=1)] | None`` int, [≥ 1]."""
-    parts = [part for part in get_args(annotation) if part is not type(None)]
-    if type(None) not in get_args(annotation) or len(parts) != 1:
-        return annotation, marks
-    inner = parts[0]
-    if get_origin(inner) is not Annotated:
-        return inner, marks
-    bare, *notes = get_args(inner)
-    return bare, [*marks, *(limit for note in notes for limit in note.metadata)]
-
-
-def _literals(annotation: Any) -> list[Any]:
-    if getattr(annotation, "__origin__", None) is Literal:
-        return list(get_args(annotation))
-    return [value for part in get_args(annotation) for value in _literals(part)]

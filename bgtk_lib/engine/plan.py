@@ -14,8 +14,9 @@ from bgtk_lib.editions import name_report_table, plan_path, write_plan
 from bgtk_lib.engine.enrolled import enrol
 from bgtk_lib.engine.freshness import Ground
 from bgtk_lib.engine.wishes import Wish
-from bgtk_lib.errors import ParameterError
-from bgtk_lib.words import say
+from bgtk_lib.errors import FewError, ParameterError, Text
+from bgtk_lib.schema import code_list
+from bgtk_lib.words import join, plain, say
 from bgtk_lib.workspace.store import hash_content, read_json
 
 PLACES = {"districts": "district", "jenjang": "jenjang"}  # what narrows a report, and the column it filters
@@ -34,8 +35,10 @@ def refuse_few(ground: Ground, wish: Wish) -> None:
 
     Raises
     ------
-    ParameterError
+    FewError
         Naming the report; the counts themselves are not said.
+    ParameterError
+        If the edition was made with another `min_cell`.
 
     Notes
     -----
@@ -58,11 +61,21 @@ def refuse_few(ground: Ground, wish: Wish) -> None:
     for name, values in narrowed.items():
         chosen = chosen[chosen[PLACES[name]].isin(values)]
     told = {"report": wish.report.name, "filter": ", ".join(narrowed)}
-    if chosen["pid"].nunique() < max(fewest, wish.minimum or 0):
+    least = max(fewest, wish.minimum or 0)
+    if chosen["pid"].nunique() < least:
         key = "parameter.too_few" if narrowed else "grid.too_few"
-        raise ParameterError(say(key, min_cell=max(fewest, wish.minimum or 0), **told))
+        raise FewError(say(key, min_cell=least, **told), withheld=_tell_withheld("too_few", narrowed, least))
     if narrowed and _gives_away(persons, narrowed, min_cell=fewest):
-        raise ParameterError(say("parameter.gives_away", min_cell=fewest, **told))
+        few = _tell_withheld("gives_away", narrowed, fewest)
+        raise FewError(say("parameter.gives_away", min_cell=fewest, **told), withheld=few)
+
+
+def _tell_withheld(why: str, narrowed: Mapping[str, Sequence[str]], least: int) -> Text:
+    """Return why nothing is made for whom a report would select, in the words of those who read the list of reports."""
+    labels = code_list("districts")
+    whom = join([labels.get(code, plain(code)) for codes in narrowed.values() for code in codes])
+    few = say(f"withheld.{why}", min_cell=least)
+    return join([whom, few], ": ") if narrowed else few
 
 
 def _list_persons(ground: Ground, wish: Wish, table: str) -> pd.DataFrame:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from bgtk_lib.editions import OFFICIAL, name_folder
-from bgtk_lib.engine.parameters import Common, check_parameters, describe_parameters, find_report
+from bgtk_lib.engine.allowed import describe_parameters
+from bgtk_lib.engine.parameters import Common, check_parameters, find_report
 from bgtk_lib.engine.parameters import Report as Declaration
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.words import say
 from bgtk_lib.workspace import Workspace, waves_by_phase
 from bgtk_lib.workspace.declaration import GridFile, ReportPlan
-from bgtk_lib.workspace.typed import declare, read_yaml
+from bgtk_lib.workspace.typed import declare, read_yaml, require_known
 
 PAIRED = {"waves": ("wave_pre", "wave_post"), "sittings": ("form", "wave")}  # of a grid: what each pair fills
 
@@ -45,7 +47,7 @@ class Wish:
         selects = ("assessment", "form", "item", "wave", "wave_pre", "wave_post", "waves", "districts", "jenjang")
         values = [getattr(self.parameters, name, None) for name in (*whom, *selects)]
         parts = ["+".join(map(str, v)) if isinstance(v, list) else str(v) for v in values if v]
-        return "_".join([*parts, self.parameters.language]).lower().replace(".", "-") or "semua"
+        return re.sub(r"[^\w+-]", "-", "_".join([*parts, self.parameters.language]).lower())
 
 
 def list_wishes(
@@ -75,13 +77,15 @@ def list_wishes(
         If a parameter is impossible, or two reports that differ would lie in one folder.
     """
     if plans is None:
-        plans, edition = workspace.declared.reports, edition or workspace.declared.edition
-        status = status or workspace.declared.status
+        declared = workspace.declared
+        plans, edition = declared.reports, declared.edition if edition is None else edition
+        status = declared.status if status is None else status
     once = {"edition": edition, "language": language, "status": status}
     wishes: list[Wish] = []
     for plan in plans:
         report = find_report(plan.report)
         lists = {name: _list_values(workspace, report, name, values) for name, values in plan.grid.items()}
+        _check_left_out(plan, lists)
         chosen = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
         for one in [*(c for c in chosen if not any(_matches(c, left_out) for left_out in plan.exclude)), *plan.include]:
             values = _fill_pairs(report, {**plan.parameters, **one})
@@ -108,11 +112,22 @@ def _list_values(workspace: Workspace, report: Declaration, name: str, values: l
         return values
     if name == "waves" and PAIRED["waves"][0] in report.parameters.model_fields:
         return [[*pair] for pair in waves_by_phase(workspace.declared.waves)]
-    found = [row for row in describe_parameters(report, workspace) if row["name"] == name]
-    if not found or not found[0]["allowed"]:
+    known = {row["name"]: row["allowed"] for row in describe_parameters(report, workspace)}
+    require_known(name, known, what=f"reports.{report.name}.grid")
+    if not known[name]:
         raise ParameterError(say("grid.no_all", report=report.name, name=name))
-    allowed: list[Any] = found[0]["allowed"]
+    allowed: list[Any] = known[name]
     return allowed
+
+
+def _check_left_out(plan: ReportPlan, lists: Mapping[str, list[Any]]) -> None:
+    """Refuse to leave out what is in no list: a misspelt exception would silently leave out nothing."""
+    what = f"reports.{plan.report}.exclude"
+    for name, value in ((name, value) for left_out in plan.exclude for name, value in left_out.items()):
+        require_known(name, lists, what=what)
+        several = [value] if value in lists[name] or not isinstance(value, list) else value
+        for one in several:
+            require_known(str(one), map(str, lists[name]), what=f"{what}.{name}")
 
 
 def _fill_pairs(report: Declaration, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -156,9 +171,9 @@ def wish_for(
 ) -> Wish:
     """Return one report to make; its parameters are checked here, before any kernel starts."""
     given = dict(values)
-    given |= {"edition_id": edition} if edition else {}
-    given |= {"language": language} if language else {}
-    given |= {"edition_status": status} if status else {}
+    given |= {"edition_id": edition} if edition is not None else {}
+    given |= {"language": language} if language is not None else {}
+    given |= {"edition_status": status} if status is not None else {}
     report = find_report(name)
     return Wish(report=report, parameters=check_parameters(report, given, workspace))
 

@@ -10,13 +10,24 @@ import difflib
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from bgtk_lib.errors import BgtkError, ParameterError, Text
 from bgtk_lib.words import join, plain, say
+
+
+def _check_label(text: str) -> str:
+    """Refuse words that fit no title: none, very many, or with signs that are not seen."""
+    if not 1 <= len(text) <= LONGEST_LABEL or not text.isprintable():
+        raise ParameterError(say("declared.label", most=LONGEST_LABEL))
+    return text
+
+
+LONGEST_LABEL = 200
+Label = Annotated[str, AfterValidator(_check_label)]
 
 
 class Declared(BaseModel):
@@ -132,11 +143,13 @@ def declare(kind: type[D], values: Mapping[str, Any], *, where: str) -> D:
 
 def nearest(name: str, known: Iterable[str]) -> Text:
     """Return "did you mean …?" for a name, or the list of known ones; numbers get no suggestion."""
-    known = [str(value) for value in known]
-    close = [] if name.replace(".", "").isdigit() else difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return say("declared.did_you_mean", near=close[0])
-    return say("declared.allowed", known=", ".join(known[:40]))
+    known, typed = {str(value).casefold(): str(value) for value in known}, name.casefold()
+    swapped = [word for word in known if sorted(word) == sorted(typed)]  # KB for BK, which difflib holds to be far
+    if not name.replace(".", "").isdigit() and (
+        close := swapped or difflib.get_close_matches(typed, known, n=1, cutoff=0.5)
+    ):
+        return say("declared.did_you_mean", near=known[close[0]])
+    return say("declared.allowed", known=", ".join([*known.values()][:40]))
 
 
 def require_known(name: str, known: Iterable[str], *, what: str) -> str:
