@@ -29,7 +29,7 @@ import bgtk_lib
 from bgtk_lib.change.absent.leavers import adjust_for_leavers
 from bgtk_lib.change.estimate import estimate_change
 from bgtk_lib.findings import Withheld
-from bgtk_lib.stages import run_stages
+from bgtk_lib.stages.run import run_stages
 from bgtk_lib.synthetic import SCENARIOS, Design, draw_pairs, write_demo
 from bgtk_lib.synthetic.design import Size, wave_name
 from bgtk_lib.workspace import open_workspace

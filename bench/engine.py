@@ -23,7 +23,7 @@ from bgtk_lib.engine.batch import make_reports
 from bgtk_lib.engine.notebooks import notebooks_folder
 from bgtk_lib.engine.warm.kernels import CHOICE
 from bgtk_lib.engine.wishes import wish_for
-from bgtk_lib.stages import run_stages
+from bgtk_lib.stages.run import run_stages
 from bgtk_lib.synthetic import Design, write_demo
 from bgtk_lib.workspace import open_workspace
 from bgtk_lib.workspace.store import write_text

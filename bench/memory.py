@@ -22,7 +22,7 @@ from typing import Any
 from bgtk_lib.engine.batch import make_reports, rehearse
 from bgtk_lib.engine.warm.kernels import TEMPLATE
 from bgtk_lib.engine.wishes import Wish, list_wishes
-from bgtk_lib.stages import run_stages
+from bgtk_lib.stages.run import run_stages
 from bgtk_lib.workspace import Workspace, open_workspace
 from bgtk_lib.workspace.declaration import ReportPlan
 from bgtk_lib.workspace.store import write_text

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from bgtk_lib.findings import Figure, Withheld
+from bgtk_lib.rests import COUNTING, COVERING
 from bgtk_lib.words import plain, say
 
-COUNTING = ("D01", "D06", "D07", "D09", "D10", "E08", "P07")
-PLACING = (*COUNTING, "D08", "D11")
 ORDER = ("coverage.invited", "coverage.sat", "coverage.usable")
 CAPPED, FEWEST_FOR_ALL = 95, 60  # below 60 persons no "100 %": it would speak of each of them
 COUNT_COLUMNS = ["cell", "invited", "sat", "usable"]
@@ -66,7 +65,7 @@ def list_coverage(counts: pd.DataFrame, *, by: str, wave: str) -> list[Figure]:
     for row in counts.to_dict("records"):
         cell, n = str(row["cell"]), 0 if pd.isna(row["invited"]) else int(row["invited"])
         where, population = {by: cell, "wave": wave}, say("population.cell", cell=plain(cell), wave=plain(wave))
-        figure = partial(Figure, where=where, population=population, gates=PLACING)
+        figure = partial(Figure, where=where, population=population, gates=COVERING)
         uninvited = Withheld(say("coverage.no_roster"))
         figures.append(figure(name="coverage.invited", value=n or uninvited, unit="persons", n=n))
         figures += [

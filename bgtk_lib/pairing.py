@@ -8,6 +8,7 @@ import pandas as pd
 
 from bgtk_lib.errors import LinkageError
 from bgtk_lib.findings import Withheld
+from bgtk_lib.schema import districts
 from bgtk_lib.words import say
 
 PERSON_COLUMNS = ["district", "npsn", "jenjang", "sex", "status", "device"]
@@ -103,3 +104,11 @@ def pair_waves(scores: pd.DataFrame, *, assessment: str, wave_pre: str, wave_pos
         )
     what = {"assessment": assessment, "wave_pre": wave_pre, "wave_post": wave_post}
     return Linked(pairs=pairs.assign(**what), unpaired=pd.concat(alone, ignore_index=True).assign(**what))
+
+
+def name_levels(frame: pd.DataFrame, grouping: str) -> pd.Series[str]:
+    """Return everybody's level: a column of the pairs, or what kind their district is; null where it is not known."""
+    if grouping == "kota_kabupaten":
+        return frame["district"].map(districts()["kind"]).astype("str")
+    column = frame[grouping] if grouping in frame else pd.Series(None, index=frame.index, dtype=object)
+    return column.astype("str")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from bgtk_lib import cli
-from bgtk_lib.stages import run_stages
+from bgtk_lib.stages.run import run_stages
 from bgtk_lib.synthetic import Design, write_demo
 from bgtk_lib.workspace import open_workspace
 from bgtk_lib.workspace.store import read_table

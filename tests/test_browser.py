@@ -22,7 +22,8 @@ from bgtk_lib.display.figures import (
     draw_timeline,
 )
 from bgtk_lib.display.table import Column, draw_table
-from bgtk_lib.engine.html import render_index, render_page
+from bgtk_lib.engine.html import render_page
+from bgtk_lib.engine.listing import render_index
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import FlowStep, Gate
 from bgtk_lib.words import SYNTHETIC_MARK, plain, say

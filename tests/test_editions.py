@@ -16,7 +16,7 @@ from bgtk_lib.engine.freshness import Ground, list_differences
 from bgtk_lib.engine.reproduce import CAUSES, compare_editions, compare_figures, reproduce_report
 from bgtk_lib.engine.wishes import wish_for
 from bgtk_lib.errors import LinkageError, ParameterError
-from bgtk_lib.stages import run_stages
+from bgtk_lib.stages.run import run_stages
 from bgtk_lib.workspace import open_workspace
 
 FIRST = {"assessment": "PED", "wave_pre": "p1-pre", "wave_post": "p1-post"}

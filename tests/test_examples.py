@@ -12,7 +12,8 @@ import pytest
 from bgtk_lib.cli import main
 from bgtk_lib.findings import worst_states
 from bgtk_lib.schema import resolve_districts
-from bgtk_lib.stages import read_gates, run_stages
+from bgtk_lib.stages.gates import read_gates
+from bgtk_lib.stages.run import run_stages
 from bgtk_lib.workspace import Workspace, open_workspace
 
 ROOT = Path(__file__).parent.parent

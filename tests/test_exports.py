@@ -22,7 +22,7 @@ from bgtk_lib.exports.crosscheck import export_crosscheck, read_script
 from bgtk_lib.exports.irw import FACTS, _keep_covariates, export_irw
 from bgtk_lib.exports.request import Terms, request_export, state_terms, write_slug
 from bgtk_lib.findings import Gate, Withheld
-from bgtk_lib.stages import run_stages
+from bgtk_lib.stages.run import run_stages
 from bgtk_lib.words import plain
 from bgtk_lib.workspace import open_workspace
 

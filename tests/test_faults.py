@@ -12,7 +12,8 @@ from conftest import check_accounts
 
 from bgtk_lib.findings import worst_states
 from bgtk_lib.quality.summary import account_rows
-from bgtk_lib.stages import read_gates, run_stages
+from bgtk_lib.stages.gates import read_gates
+from bgtk_lib.stages.run import run_stages
 from bgtk_lib.synthetic import FAULTS, SOUND, Design, draw_province, expected_gates
 from bgtk_lib.synthetic.exports import build_exports, write_exports
 from bgtk_lib.synthetic.faults import plant_faults

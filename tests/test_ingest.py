@@ -26,7 +26,7 @@ from bgtk_lib.ingest.extract import count_values, shape_of_ids
 from bgtk_lib.ingest.identity import hash_value, resolve_persons
 from bgtk_lib.ingest.mapping import Format, Mapping
 from bgtk_lib.ingest.reading import read_cells
-from bgtk_lib.stages import run_stages
+from bgtk_lib.stages.run import run_stages
 from bgtk_lib.workspace import open_workspace
 from bgtk_lib.workspace.store import read_json, read_table
 from bgtk_lib.workspace.typed import declare

@@ -15,13 +15,14 @@ from bgtk_lib.errors import ParameterError
 from bgtk_lib.findings import Withheld
 from bgtk_lib.programme.assess import assess_programme
 from bgtk_lib.programme.balance import weigh_overlap
-from bgtk_lib.programme.describe import CLAIMING, list_groups, list_programme, list_rubric
+from bgtk_lib.programme.describe import list_groups, list_programme, list_rubric
 from bgtk_lib.programme.design import Assignment, Comparison, Declared, Facts, Wanted, choose_design
 from bgtk_lib.programme.effects import estimate_ancova
 from bgtk_lib.programme.gates import judge_programme
 from bgtk_lib.programme.groups import form_groups
 from bgtk_lib.programme.lost import assess_lost, list_lost, lower_evidence
 from bgtk_lib.programme.rubric import assess_rubric
+from bgtk_lib.rests import CLAIMING
 from bgtk_lib.words import sentences
 
 BETWEEN = (date(2025, 10, 18), date(2026, 4, 18))

@@ -25,7 +25,8 @@ from bgtk_lib.instrument.irt.record import fingerprint_calibration, read_calibra
 from bgtk_lib.instrument.model import calibrate
 from bgtk_lib.linking.describe import list_link
 from bgtk_lib.stages import frozen
-from bgtk_lib.stages.review import read_item_decisions, run_review
+from bgtk_lib.stages.decisions import read_item_decisions
+from bgtk_lib.stages.review import run_review
 from bgtk_lib.stages.score import run_score
 from bgtk_lib.workspace import open_workspace
 

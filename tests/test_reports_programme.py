@@ -32,8 +32,8 @@ from bgtk_lib.programme.design import Declared, Design
 from bgtk_lib.programme.gates import judge_programme
 from bgtk_lib.programme.groups import form_groups
 from bgtk_lib.programme.rubric import assess_rubric
-from bgtk_lib.stages import run_stages
 from bgtk_lib.stages.persons import span_waves
+from bgtk_lib.stages.run import run_stages
 from bgtk_lib.synthetic import Design as Province
 from bgtk_lib.synthetic import write_demo
 from bgtk_lib.words import plain

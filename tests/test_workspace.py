@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bgtk_lib.errors import ParameterError, SchemaError, StageError
-from bgtk_lib.stages import run_stages
+from bgtk_lib.stages.run import run_stages
 from bgtk_lib.workspace import open_workspace, waves_by_phase
 from bgtk_lib.workspace.declaration import WorkspaceDeclaration
 from bgtk_lib.workspace.store import hash_files, read_json, read_table, replacing, write_json, write_table, write_text

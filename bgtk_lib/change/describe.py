@@ -14,12 +14,9 @@ from bgtk_lib.change.absent.leavers import LeaverGap
 from bgtk_lib.change.drawn import lay_draws
 from bgtk_lib.change.estimate import Change
 from bgtk_lib.findings import Figure, Flow, FlowStep, Withheld
+from bgtk_lib.rests import COMPARING, MEASURING, PLACING
 from bgtk_lib.words import plain, say
 
-# What measuring rests on, and what comparing two waves rests on beside it.
-MEASURING = ("D01", "D02", "D04", "D05", "D06", "D07", "D10", "D12", "E08", "I01", "P07")
-COMPARING = (*MEASURING, "C01", "C03", "C04", "C05", "C06", "C09", "C11")
-PLACING = (*COMPARING, "D08")
 PRACTICE_SD = 0.25  # what sitting the same form again may add, at most (Hausknecht et al. 2007)
 FEWEST_DF = 3  # below, a t interval of cluster means says next to nothing, and its coverage is not known
 

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from bgtk_lib.change.clusters import Contrast, Floats, contrast_cr2
-from bgtk_lib.change.describe import COMPARING
 from bgtk_lib.change.drawn import Drawn, combine_means
 from bgtk_lib.change.strata import ClusterBy, lay_out, plan_strata
 from bgtk_lib.findings import Figure, Withheld
+from bgtk_lib.rests import COMPARING
 from bgtk_lib.words import say
 
 TARGET = 180  # days: the six months of the question

@@ -20,7 +20,8 @@ def run_stage(until: str) -> Callable[[argparse.Namespace, Language], int]:
 
     def run(chosen: argparse.Namespace, language: Language) -> int:
         from bgtk_lib.editions import apply_decisions
-        from bgtk_lib.stages import read_gates, run_stages
+        from bgtk_lib.stages.gates import read_gates
+        from bgtk_lib.stages.run import run_stages
 
         workspace = open_workspace(chosen.workspace)
         ran = run_stages(workspace, until=until, tell=tell_in(language))
@@ -71,7 +72,7 @@ def run_export(chosen: argparse.Namespace, language: Language) -> int:
     from bgtk_lib.exports.crosscheck import export_crosscheck
     from bgtk_lib.exports.irw import export_irw
     from bgtk_lib.exports.request import UNTIL, request_export, state_terms
-    from bgtk_lib.stages import run_stages
+    from bgtk_lib.stages.run import run_stages
 
     workspace = open_workspace(chosen.workspace)
     terms = state_terms(reference=chosen.reference, recipient=chosen.recipient, agreement=chosen.agreement)

@@ -21,7 +21,7 @@ def run_reproduce(chosen: argparse.Namespace, language: Language) -> int:
     """Make a report again from its file; 0 where every number is the same, else 1 and what differs."""
     from bgtk_lib.engine.embedded import read_page
     from bgtk_lib.engine.reproduce import reproduce_report
-    from bgtk_lib.stages import run_stages
+    from bgtk_lib.stages.run import run_stages
 
     page = Path(chosen.page)
     read_page(page)  # before anything is run

@@ -117,7 +117,7 @@ def run_all(chosen: argparse.Namespace, language: Language) -> int:
     """Run every stage that is stale, and make every report of the workspace that changed."""
     from bgtk_lib.engine.official import refuse_unready
     from bgtk_lib.engine.wishes import list_wishes
-    from bgtk_lib.stages import run_stages
+    from bgtk_lib.stages.run import run_stages
 
     workspace, how = open_workspace(chosen.workspace), _read_how(chosen)
     wishes = list_wishes(workspace, edition=chosen.edition, language=chosen.language)
@@ -132,7 +132,7 @@ def run_batch(chosen: argparse.Namespace, language: Language) -> int:
     from bgtk_lib.engine.cluster import connect
     from bgtk_lib.engine.official import refuse_unready
     from bgtk_lib.engine.wishes import list_wishes, read_grid
-    from bgtk_lib.stages import run_stages
+    from bgtk_lib.stages.run import run_stages
 
     workspace, how = open_workspace(chosen.workspace), _read_how(chosen)
     grid = read_grid(Path(chosen.grid))
@@ -199,7 +199,7 @@ def run_report(chosen: argparse.Namespace, language: Language) -> int:
     """Make one report."""
     from bgtk_lib.engine.official import refuse_unready
     from bgtk_lib.engine.wishes import wish_for
-    from bgtk_lib.stages import run_stages
+    from bgtk_lib.stages.run import run_stages
 
     workspace, how = open_workspace(chosen.workspace), _read_how(chosen)
     values = (read_yaml(Path(chosen.params)) if chosen.params else {}) | _read_pairs(chosen.parameters)
@@ -233,7 +233,8 @@ def run_parameters(chosen: argparse.Namespace, language: Language) -> int:
 def run_demo(chosen: argparse.Namespace, language: Language) -> int:
     """Write a made-up province, do all that `run` does, and hold the gates that closed against those expected."""
     from bgtk_lib.engine.wishes import list_wishes
-    from bgtk_lib.stages import read_gates, run_stages
+    from bgtk_lib.stages.gates import read_gates
+    from bgtk_lib.stages.run import run_stages
     from bgtk_lib.synthetic import FAULTS, SCENARIOS, SIZES, Design, clear_demo, expected_gates, write_demo
     from bgtk_lib.workspace.plan_lock import lock_plan
 

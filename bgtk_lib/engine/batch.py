@@ -17,9 +17,8 @@ from bgtk_lib.engine.index import read_entry, write_entry, write_index
 from bgtk_lib.engine.official import refuse_unready, seal_editions
 from bgtk_lib.engine.parameters import check_names
 from bgtk_lib.engine.plan import lay_plan, refuse_few
-from bgtk_lib.engine.run import FULL, make_report, reopen
 from bgtk_lib.engine.wishes import Wish, report_folder
-from bgtk_lib.errors import BgtkError, FewError, Text
+from bgtk_lib.errors import FULL, BgtkError, FewError, Text
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import hash_file
@@ -261,6 +260,8 @@ def _make_or_fail(workspace: Workspace, wish: Wish, depends: Mapping[str, str], 
 
 
 def _make(workspace: Workspace, wish: Wish, depends: Mapping[str, str], limit: float | None) -> Made:
+    from bgtk_lib.engine.run import make_report, reopen  # Papermill takes a second to import: not where nothing is made
+
     folder, began = report_folder(workspace, wish), time.monotonic()
     try:
         report = make_report(workspace, wish, folder, depends=depends, limit=limit)

@@ -12,18 +12,18 @@ import pandas as pd
 from bgtk_lib.change.describe import count_flow
 from bgtk_lib.change.drawn import Drawn, lay_draws
 from bgtk_lib.editions import apply_decisions
-from bgtk_lib.engine.paired import Paired
+from bgtk_lib.engine.paired import Paired, pair_rows
 from bgtk_lib.engine.parameters import Programme as Asked
 from bgtk_lib.engine.report import Report
 from bgtk_lib.findings import Flow, FlowStep, Withheld
 from bgtk_lib.programme.assess import Programme, assess_programme
-from bgtk_lib.programme.describe import CLAIMING, OF_CHANGE
 from bgtk_lib.programme.design import Declared, Design
 from bgtk_lib.programme.dose import Dose, estimate_dose
 from bgtk_lib.programme.gates import judge_programme
 from bgtk_lib.programme.groups import Groups, form_groups
 from bgtk_lib.programme.lost import COMPARING, Lost, assess_lost, lower_evidence
 from bgtk_lib.programme.rubric import RubricChange, assess_rubric
+from bgtk_lib.rests import CLAIMING, OF_CHANGE
 from bgtk_lib.schema import read_reference
 from bgtk_lib.stages.persons import span_waves
 from bgtk_lib.words import say
@@ -231,7 +231,7 @@ class Enrolled:
 
 def enrol(report: Report) -> Enrolled:
     """Return the rows of a report on a programme."""
-    asked, rows = report.parameters, report.paired()
+    asked, rows = report.parameters, pair_rows(report)
     if not isinstance(asked, Asked):
         raise TypeError(type(asked).__name__)
     days, scores, staff = span_waves(report.workspace), report.read("scores"), report.read("staff")

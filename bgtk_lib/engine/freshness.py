@@ -18,20 +18,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pandas as pd
 from pandas.util import hash_pandas_object
 
 from bgtk_lib.editions import apply_decisions, find_approval, read_plan
 from bgtk_lib.engine.answer_key import AnswerKeys
-from bgtk_lib.engine.notebooks import LIBRARY, find_module, list_imports, notebooks_folder
+from bgtk_lib.engine.notebooks import LIBRARY, find_module, list_imports, notebooks_folder, read_code
 from bgtk_lib.engine.parameters import REPORTS
 from bgtk_lib.engine.report import Report
 from bgtk_lib.engine.rows import load_table
 from bgtk_lib.engine.wishes import Wish
 from bgtk_lib.findings import Gate
-from bgtk_lib.stages import read_gates
+from bgtk_lib.stages.gates import read_gates
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.plan_lock import read_plan_state
 from bgtk_lib.workspace.store import hash_content, hash_file, hash_files, library_versions, read_json, write_json
@@ -259,11 +258,7 @@ def list_code(*roots: str) -> set[Path]:
 
 def _read_imports(path: Path) -> tuple[str, ...]:
     """Return the modules of this library that a module or a notebook imports; a package counts for its `__init__`."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".ipynb":
-        cells = nbformat.reads(text, as_version=4).cells
-        text = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    return _find_imports(text)
+    return _find_imports(read_code(path))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Pages: an executed notebook, or the list of an edition's reports, becomes one HTML file that needs nothing else.
+"""Pages: an executed notebook becomes one HTML file that needs nothing else.
 
 No script, no font, no picture comes from outside; a content security policy in the page itself holds the browser to it.
 Code, prompts, warnings and tracebacks stay in the notebook. What belongs to the other language is left out.
@@ -6,36 +6,24 @@ Code, prompts, warnings and tracebacks stay in the notebook. What belongs to the
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
-from itertools import groupby
-from operator import itemgetter
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nbconvert.exporters import HTMLExporter
 from nbconvert.exporters.templateexporter import TemplateExporter
 from nbformat import NotebookNode
 
 from bgtk_lib.engine.embedded import embed, embed_results
+from bgtk_lib.engine.listing import TEMPLATE, print_marks, take_words
 from bgtk_lib.errors import Language, StageError
-from bgtk_lib.words import day, join, plain, say
+from bgtk_lib.words import say
 
 HIDDEN_TAGS = frozenset({"parameters", "injected-parameters", "title"})
 LANGUAGE_TAGS = frozenset({"id", "en"})
 CELL = "<!--cell-->"
-WHOLE = "all"  # of a filter by district: reports of no single one
-MOST_NAMED = 3  # districts in a title; of more their number
-INDEX_WORDS = (
-    *("title", "search", "filter", "district", "assessment", "report", "status", "all", "show_all", "shown", "none"),
-    *("gates", "made", "footer", "withheld_heading", "withheld_why"),
-)
-STATUSES = ("done", "held", "stopped", "failed", "withheld")
 
 
 class PageExporter(HTMLExporter):  # type: ignore[misc]  # nbconvert has no types
@@ -47,7 +35,7 @@ class PageExporter(HTMLExporter):  # type: ignore[misc]  # nbconvert has no type
 
     def __init__(self) -> None:
         super().__init__(
-            extra_template_basedirs=[str(Path(__file__).parent)], template_name="template", exclude_anchor_links=True
+            extra_template_basedirs=[str(TEMPLATE.parent)], template_name=TEMPLATE.name, exclude_anchor_links=True
         )
 
     def from_notebook_node(
@@ -101,63 +89,14 @@ def render_page(
                 "language": language,
                 "title": title,
                 "marks": list(marks),
-                "sheet": _print_marks(marks),
+                "sheet": print_marks(marks),
                 "passport": embed(passport),
                 "results": embed_results(results),
-                **_words(language, "skip", "banner", "unfinished", "footer"),
+                **take_words(language, "skip", "banner", "unfinished", "footer"),
             }
         },
     )
     return _add_contents(page, language)
-
-
-def render_index(
-    entries: Sequence[Mapping[str, Any]], *, edition: str, language: Language, marks: Sequence[str]
-) -> str:
-    """Return the list of an edition's reports, the stopped and failed ones too; it can be filtered without a network.
-
-    Parameters
-    ----------
-    entries : sequence of mapping
-        ``title``, ``report`` (name), ``report_name`` (in words), ``assessments`` and ``districts`` (code → name; no district
-        is the whole province), ``waves``, ``jenjang``, ``language``, ``status`` (``done``, ``held``, ``stopped``,
-        ``failed``, ``withheld``), ``gates`` (codes that are not OK), ``href`` (relative, or None where there is no page),
-        ``made`` (date or text), ``reason`` (why it is held, stopped or failed, or None).
-    edition : str
-        Name of the edition.
-    language : {"id", "en"}
-        Language of the page.
-    marks : sequence of str
-        As on the reports.
-    """
-    rows = [_index_row(entry, language) for entry in entries]
-    found = {status: sum(row["status"] == status for row in rows) for status in STATUSES}
-    counts = join([say(f"page.index.count_{status}", n=n) for status, n in found.items() if n], " · ")
-    environment = _exporter().environment
-    script = environment.loader.get_source(environment, "list.js")[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page: str = environment.get_template("list.html.j2").render(
-        groups=_group(row for row in rows if row["status"] != "withheld"),
-        withheld=_group((row for row in rows if row["status"] == "withheld"), "why"),
-        n_all=len(rows),
-        n_withheld=found["withheld"],
-        filters=[
-            ("district", _list_options(entries, "districts", language)),
-            ("assessment", _list_options(entries, "assessments", language)),
-            ("report", sorted({(row["report"], row["report_name"]) for row in rows}, key=itemgetter(1))),
-            ("status", [(s, say(f"page.index.{s}").said(language)) for s, n in found.items() if n]),
-        ],
-        counts=counts.said(language),
-        edition=edition,
-        language=language,
-        marks=list(marks),
-        sheet=_print_marks(marks),
-        script=script,
-        digest=digest,
-        words=_words(language, "skip", "banner")
-        | {name: say(f"page.index.{name}").said(language) for name in INDEX_WORDS},
-    )
-    return page
 
 
 @cache
@@ -207,56 +146,3 @@ def _add_contents(page: str, language: Language) -> str:
     first = next(place for place, cell in enumerate(cells) if "<h2 id=" in cell)
     cells.insert(min(answers[0] if answers else first, len(cells) - 1), contents)
     return "".join(cells)
-
-
-def _print_marks(marks: Sequence[str]) -> str:
-    """Return the marks as a CSS string for the margin of every printed sheet."""
-    line = " · ".join(marks)
-    return '"' + re.sub(r'["\\<>&\n]', lambda sign: f"\\{ord(sign.group()):x} ", line) + '"'
-
-
-def _words(language: Language, *names: str) -> dict[str, str]:
-    return {name: say(f"page.{name}").said(language) for name in names}
-
-
-def _group(rows: Iterable[dict[str, Any]], *more: str) -> list[dict[str, Any]]:
-    """Return neighbours that differ only in whom they are about together: what they share, and the rows."""
-    key = itemgetter("title", "waves", *more)
-    return [{**(several := [*group])[0], "rows": several} for _, group in groupby(rows, key=key)]
-
-
-def _list_options(
-    entries: Sequence[Mapping[str, Any]], name: Literal["districts", "assessments"], language: Language
-) -> list[tuple[str, str]]:
-    """Return what a list can be filtered by, in the order of the codes; for districts the whole province first."""
-    named = {code: text.said(language) for entry in entries for code, text in entry[name].items()}
-    whole = [(WHOLE, say("page.index.province").said(language))] if name == "districts" else []
-    return [*whole, *sorted(named.items())]
-
-
-def _index_row(entry: Mapping[str, Any], language: Language) -> dict[str, Any]:
-    """Return one report of the list with every value in words."""
-    made = entry["made"]
-    reason = entry["reason"].said(language) if entry["reason"] else ""
-    districts = [*entry["districts"].values()]
-    several = say("page.index.districts", n=len(districts)) if len(districts) > MOST_NAMED else join(districts)
-    where = several if districts else say("page.index.province")
-    apart = [plain(entry["jenjang"])] if entry["jenjang"] else []
-    apart += [say(f"page.index.in_{entry['language']}")] if entry["language"] != language else []
-    return {
-        "title": entry["title"].said(language),
-        "alone": join([entry["title"], *([where] if districts else []), *apart], " · ").said(language),
-        "whom": join([where, *apart], " · ").said(language),
-        "waves": entry["waves"],
-        "report": entry["report"],
-        "report_name": entry["report_name"].said(language),
-        "districts": " ".join(entry["districts"]) or WHOLE,
-        "assessments": " ".join(entry["assessments"]),
-        "status": entry["status"],
-        "status_words": say(f"page.index.{entry['status']}").said(language),
-        "gates": ", ".join(entry["gates"]),
-        "href": entry["href"],
-        "made": day(made, language) if isinstance(made, date) else made,
-        "reason": reason,
-        "why": reason.rpartition(": ")[2],  # of what is withheld: without whom it is about, who stand in a list
-    }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bgtk_lib.editions import Approval, write_manifest
 from bgtk_lib.engine.cover import name_report
-from bgtk_lib.engine.html import render_index
+from bgtk_lib.engine.listing import render_index
 from bgtk_lib.engine.parameters import REPORTS, find_report
 from bgtk_lib.engine.report import Report
 from bgtk_lib.errors import Text

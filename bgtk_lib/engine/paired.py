@@ -13,6 +13,7 @@ from bgtk_lib.change.drawn import Drawn, lay_draws
 from bgtk_lib.change.estimate import Change, estimate_change
 from bgtk_lib.change.precision.next_wave import NextWave, foresee
 from bgtk_lib.change.reliable import find_score_error
+from bgtk_lib.engine.report import Report
 from bgtk_lib.findings import Withheld
 from bgtk_lib.words import say
 
@@ -150,3 +151,14 @@ class Paired:
         """Each pair's change in own scores, for what the plausible values do not know of."""
         own = self.own_scores
         return own["score_post"] - own["score_pre"]
+
+
+def pair_rows(report: Report) -> Paired:
+    """Return the rows of the two waves that a report's parameters name."""
+    return Paired(
+        pairs=report.read("pairs"),
+        unpaired=report.read("unpaired"),
+        read=report.read,
+        min_cell=report.parameters.min_cell,
+        how={"cluster": report.rules.cluster, "confidence": report.context.confidence},
+    )

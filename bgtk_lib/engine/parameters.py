@@ -11,13 +11,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from bgtk_lib.change.describe import COMPARING
-from bgtk_lib.coverage import PLACING as COVERAGE_GATES
 from bgtk_lib.errors import ParameterError, Text
-from bgtk_lib.instrument.describe import ITEM_TABLES, REVIEW_TABLES, REVIEWING
-from bgtk_lib.linking.describe import LINK_TABLES, LINKING
-from bgtk_lib.programme.describe import CLAIMING
 from bgtk_lib.programme.design import Assignment, Comparison, Role, Spillover, Unit, Wanted
+from bgtk_lib.rests import CLAIMING, COMPARING, COVERING, LINKING, REVIEWING
 from bgtk_lib.schema import code_list
 from bgtk_lib.schema import districts as district_register
 from bgtk_lib.words import say
@@ -143,6 +139,12 @@ class Report:
         return say(f"report.{self.name}.title")
 
 
+REVIEW_TABLES = (
+    "items", "steps", "facts", "flags", "options", "traces", "suspects", "curves", "points", "precision", "density",
+    "dependence", "loadings", "dif", "dif_profiles", "dif_groups", "panel", "panel_scales", "reliability", "model",
+)  # fmt: skip
+ITEM_TABLES = ("items", "flags", "options", "dif", "panel", "anchors", "key")
+LINK_TABLES = ("links", "anchors", "conversion", "latent", "conditioned", "drift_groups")
 PAIR = {"assessment": "assessment", "wave_pre": "wave_pre", "wave_post": "wave_post"}
 PLACE = {"district": "districts", "jenjang": "jenjang"}
 FORM = {"form": "form", "wave": "wave"}
@@ -173,7 +175,7 @@ REPORTS: dict[str, Report] = {
             notebook="01_coverage_map.ipynb",
             parameters=CoverageMap,
             reads={"session": WAVE, "roster": WAVE, "account": {}},
-            rests_on=COVERAGE_GATES,
+            rests_on=COVERING,
         ),
         Report(
             name="instrument",

@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bgtk_lib.change.evenness.subgroups import name_levels
 from bgtk_lib.coverage import count_coverage
 from bgtk_lib.disclosure import plan_suppression
 from bgtk_lib.editions import name_report_table, plan_path, write_plan
-from bgtk_lib.engine.enrolled import enrol
 from bgtk_lib.engine.freshness import Ground
 from bgtk_lib.engine.wishes import Wish
 from bgtk_lib.errors import FewError, ParameterError, Text
+from bgtk_lib.pairing import name_levels
 from bgtk_lib.schema import code_list
 from bgtk_lib.words import join, plain, say
 from bgtk_lib.workspace.store import hash_content, read_json
@@ -118,6 +117,8 @@ def _tables_of(ground: Ground, wish: Wish) -> dict[str, pd.Series[int]]:
         tables = {name_report_table("change", parameters, f"groups.{name}"): n for name, n in groups.items()}
         return {name_report_table("change", parameters, "districts"): counts, **tables}
     if wish.report.name == "programme":
+        from bgtk_lib.engine.enrolled import enrol  # estimation takes a second to import: not where no plan is laid
+
         return {report.table("groups"): enrol(report).counts}
     if wish.report.name == "coverage_map":
         roster = report.roster()

@@ -14,11 +14,10 @@ import pandas as pd
 from IPython.display import display
 
 from bgtk_lib.disclosure import Plan, Released, publish_flow, release_nested
+from bgtk_lib.display.account import draw_row_account
 from bgtk_lib.display.context import Context
 from bgtk_lib.display.page import Shown, draw_notice, draw_prose
-from bgtk_lib.display.quality import draw_row_account
 from bgtk_lib.editions import OFFICIAL, apply_decisions, make_passport, name_folder, name_report_table, read_plan
-from bgtk_lib.engine.paired import Paired
 from bgtk_lib.engine.parameters import PLACE, Common, check_parameters, find_report
 from bgtk_lib.engine.parameters import Report as Declaration
 from bgtk_lib.engine.rows import load_table
@@ -26,7 +25,7 @@ from bgtk_lib.errors import ParameterError, Text
 from bgtk_lib.findings import SEVERITY, Figure, Flow, Gate, Withheld
 from bgtk_lib.instrument.flags import FEWEST_PERSONS, PROFILES, Limits
 from bgtk_lib.quality.summary import ROWS_ORDER, list_rows
-from bgtk_lib.stages import read_gates
+from bgtk_lib.stages.gates import read_gates
 from bgtk_lib.words import SYNTHETIC_MARKS, join, plain, say
 from bgtk_lib.workspace import Workspace, open_workspace
 from bgtk_lib.workspace.declaration import Rules
@@ -292,16 +291,6 @@ class Report:
         """Source of randomness, the same for the same report: what is drawn by chance comes out again."""
         name = "/".join([self.declaration.name, *(value for values in self.selection.values() for value in values)])
         return np.random.default_rng([self.rules.seed, *name.encode()])
-
-    def paired(self) -> Paired:
-        """Return the rows of the two waves that the parameters name."""
-        return Paired(
-            pairs=self.read("pairs"),
-            unpaired=self.read("unpaired"),
-            read=self.read,
-            min_cell=self.parameters.min_cell,
-            how={"cluster": self.rules.cluster, "confidence": self.context.confidence},
-        )
 
     def roster(self) -> pd.DataFrame | None:
         """Return who was invited, or None where no roster came."""

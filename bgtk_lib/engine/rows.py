@@ -8,7 +8,7 @@ import pandas as pd
 from bgtk_lib.quality import place_sessions
 from bgtk_lib.quality.summary import account_rows
 from bgtk_lib.schema import conform
-from bgtk_lib.stages.review import read_item_decisions
+from bgtk_lib.stages.decisions import read_item_decisions
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import hash_content, read_table
 

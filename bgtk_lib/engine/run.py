@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import sys
 import time
@@ -25,13 +24,12 @@ from bgtk_lib.engine.notebooks import notebooks_folder  # noqa: E402
 from bgtk_lib.engine.report import ORDER, Report  # noqa: E402
 from bgtk_lib.engine.warm.kernels import ENGINE  # noqa: E402
 from bgtk_lib.engine.wishes import Wish  # noqa: E402
-from bgtk_lib.errors import StageError, Text  # noqa: E402
+from bgtk_lib.errors import FULL, StageError, Text  # noqa: E402
 from bgtk_lib.findings import Gate  # noqa: E402
 from bgtk_lib.words import say  # noqa: E402
 from bgtk_lib.workspace import Workspace  # noqa: E402
 from bgtk_lib.workspace.store import read_json, replacing, write_json, write_text  # noqa: E402
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room for a file
 IDENTIFIER = re.compile(
     r"(?<![\w.])\d{16}(?:\d{2})?(?!\w|\.\d)"  # NUPTK, NIK, NIP
     r"|(?<![\w.])\d{8} \d{6} \d \d{3}(?!\w)"  # a NIP as it is written by hand

@@ -11,7 +11,7 @@ from bgtk_lib.exports.answers import Gathered, describe_items, gather_answers, l
 from bgtk_lib.exports.package import Package, write_package
 from bgtk_lib.exports.request import Request, find_stop, list_closed, write_slug
 from bgtk_lib.findings import Withheld
-from bgtk_lib.stages.review import read_item_decisions
+from bgtk_lib.stages.decisions import read_item_decisions
 from bgtk_lib.words import say
 from bgtk_lib.workspace import Workspace
 

@@ -10,7 +10,7 @@ from typing import Literal
 from bgtk_lib.editions import apply_decisions
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.findings import Gate, Withheld
-from bgtk_lib.stages import read_gates
+from bgtk_lib.stages.gates import read_gates
 from bgtk_lib.words import plain, say
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.typed import require_known

@@ -14,15 +14,9 @@ from bgtk_lib.instrument.dif.rules import explain
 from bgtk_lib.instrument.flags import FEWEST_PERSONS
 from bgtk_lib.instrument.model import Q3_OFFSET
 from bgtk_lib.instrument.options import SURE
+from bgtk_lib.rests import REVIEWING
 from bgtk_lib.words import say
 
-# What a review of items rests on: never on its own findings, which are what it shows.
-REVIEWING = ("D07", "E08", "P07")
-REVIEW_TABLES = (
-    "items", "steps", "facts", "flags", "options", "traces", "suspects", "curves", "points", "precision", "density",
-    "dependence", "loadings", "dif", "dif_profiles", "dif_groups", "panel", "panel_scales", "reliability", "model",
-)  # fmt: skip
-ITEM_TABLES = ("items", "flags", "options", "dif", "panel", "anchors", "key")
 # Figure → column, with the columns of its interval; unit.
 ITEM_FIGURES: Mapping[str, tuple[str, str, str | None, str | None]] = {
     "difficulty": ("difficulty", "credit", "difficulty_low", "difficulty_high"),

@@ -8,11 +8,9 @@ import pandas as pd
 
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Figure, Withheld
+from bgtk_lib.rests import LINKING
 from bgtk_lib.words import say
 
-# What linking rests on; C01 is its own verdict, and so not among them.
-LINKING = ("D07", "D12", "E08", "I01", "I04", "P07")
-LINK_TABLES = ("links", "anchors", "conversion", "latent", "conditioned", "drift_groups")
 LINK_FIGURES = {
     "slope": "ratio",
     "shift": "logit",

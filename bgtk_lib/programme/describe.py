@@ -9,7 +9,6 @@ from functools import partial
 import pandas as pd
 
 from bgtk_lib.change.clusters import Contrast
-from bgtk_lib.change.describe import COMPARING, MEASURING
 from bgtk_lib.findings import Figure, Status, Withheld
 from bgtk_lib.programme.assess import Programme
 from bgtk_lib.programme.design import Design
@@ -20,10 +19,8 @@ from bgtk_lib.programme.lottery import Cace
 from bgtk_lib.programme.rubric import RubricChange
 from bgtk_lib.programme.small import Small
 from bgtk_lib.programme.towards_mean import TowardsMean
+from bgtk_lib.rests import CLAIMING, COMPARING, MEASURING, OF_CHANGE
 from bgtk_lib.words import say
-
-CLAIMING = (*COMPARING, "C07", "C08", "C16", "C18", "C19")
-OF_CHANGE = ("C01",)  # a difference between groups on one form needs no link of the two forms
 
 
 def list_programme(programme: Programme, *, status: Status = "exploratory") -> list[Figure]:

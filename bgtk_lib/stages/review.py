@@ -22,6 +22,7 @@ from bgtk_lib.instrument.review import FormReview, FormSheet, review_form, stack
 from bgtk_lib.quality import read_gate, write_gate
 from bgtk_lib.schema import conform
 from bgtk_lib.scoring.points import give_credit
+from bgtk_lib.stages.decisions import read_item_decisions
 from bgtk_lib.stages.frozen import keep_frozen
 from bgtk_lib.stages.persons import describe_sittings, list_programmes
 from bgtk_lib.words import Tell, say, silent
@@ -36,12 +37,9 @@ from bgtk_lib.workspace.store import (
     write_json,
     write_table,
 )
-from bgtk_lib.workspace.typed import read_decision_rows, require_known
 
-ITEM_DECISIONS = ("keep", "revise", "drop", "rekey")
 REVIEW_RULES = ("item_profile", "model", "seed")
 FORMS, RECORD = "forms", "review.json"  # each form's own review, made again only when what made it changed
-DECISION_COLUMNS = ("date", "who", "form", "item_id", "decision", "reason")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,22 +64,6 @@ class Place:
     def file(self) -> str:
         """Name of its calibration."""
         return f"{self.name}.json"
-
-
-def read_item_decisions(workspace: Workspace) -> pd.DataFrame:
-    """Return what the panel decided about items (`data/decisions/items.csv`): form, item_id, decision, who, date, reason.
-
-    Raises
-    ------
-    ParameterError
-        If a decision is another word than keep, revise, drop, rekey, or names a form that is not declared.
-    """
-    path = workspace.folder("decisions") / "items.csv"
-    rows = read_decision_rows(path, DECISION_COLUMNS)
-    for row in rows:
-        require_known(row["decision"], ITEM_DECISIONS, what=f"{path.name}: decision")
-        require_known(row["form"], workspace.declared.forms, what=f"{path.name}: form")
-    return pd.DataFrame(rows, columns=list(DECISION_COLUMNS)).astype("str")
 
 
 def run_review(workspace: Workspace, tell: Tell = silent) -> list[Gate]:

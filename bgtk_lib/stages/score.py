@@ -28,10 +28,11 @@ from bgtk_lib.scoring.plausible import PlausibleValues
 from bgtk_lib.scoring.points import NO_SCORES, NONE_LOST, Scored, score_form, score_totals
 from bgtk_lib.scoring.population import Population, read_population, write_population
 from bgtk_lib.scoring.scale import Scale
+from bgtk_lib.stages.decisions import read_item_decisions
 from bgtk_lib.stages.frozen import hold_facts, keep_frozen, scale_of
 from bgtk_lib.stages.participation import lay_programme_tables
 from bgtk_lib.stages.persons import describe_sittings, list_programmes
-from bgtk_lib.stages.review import lay_sheets, read_item_decisions
+from bgtk_lib.stages.review import lay_sheets
 from bgtk_lib.stages.waves import ABILITY_COLUMNS, Compared, FormAnswers, compare_waves, judge_waves
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import Workspace, waves_by_phase

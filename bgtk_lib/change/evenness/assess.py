@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from bgtk_lib.change.clusters import Floats
-from bgtk_lib.change.describe import PLACING
 from bgtk_lib.change.drawn import Drawn
 from bgtk_lib.change.evenness.quadratic import QuadraticForm, solve_rising
 from bgtk_lib.change.evenness.spread import (
@@ -24,6 +23,7 @@ from bgtk_lib.change.evenness.spread import (
     lay_form,
 )
 from bgtk_lib.findings import Figure, Gate, Status, Withheld
+from bgtk_lib.rests import PLACING
 from bgtk_lib.words import join, say
 
 Verdict = Literal["narrowed", "same", "widened", "undecided"]

@@ -12,26 +12,19 @@ from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
 from bgtk_lib.change.clusters import Contrast, Floats, contrast_cr2
-from bgtk_lib.change.describe import COMPARING, FEWEST_DF
+from bgtk_lib.change.describe import FEWEST_DF
 from bgtk_lib.change.drawn import Drawn, combine_contrasts, combine_means
 from bgtk_lib.change.strata import ClusterBy, lay_out
 from bgtk_lib.errors import Text
 from bgtk_lib.findings import Figure, Withheld
-from bgtk_lib.schema import districts
+from bgtk_lib.pairing import name_levels
+from bgtk_lib.rests import COMPARING
 from bgtk_lib.words import plain, say
 
 Mask = NDArray[np.bool_]
 Grouping = Literal["sex", "jenjang", "status", "device", "kota_kabupaten"]
 DIFFERENCE = ["difference", "difference_se", "difference_df", "difference_low", "difference_high", "p", "p_adjusted"]
 SUBGROUP_COLUMNS = ["grouping", "level", "status", "n", "mean", "se", "df", "low", "high", *DIFFERENCE, "note"]
-
-
-def name_levels(frame: pd.DataFrame, grouping: str) -> pd.Series[str]:
-    """Return everybody's level: a column of the pairs, or what kind their district is; null where it is not known."""
-    if grouping == "kota_kabupaten":
-        return frame["district"].map(districts()["kind"]).astype("str")
-    column = frame[grouping] if grouping in frame else pd.Series(None, index=frame.index, dtype=object)
-    return column.astype("str")
 
 
 def keep_conditioned(drawn: Drawn, grouping: str, conditioned: pd.DataFrame) -> Drawn:
