@@ -278,10 +278,15 @@ class Report:
         return np.random.default_rng([self.rules.seed, *name.encode()])
 
     def paired(self) -> Paired:
-        """Return the rows of the two waves that the parameters name."""
+        """Return the rows of the two waves that the parameters name.
+
+        They stand in the order of the pseudonyms, so that no number, down to its last digit or what is drawn by chance,
+        depends on anybody's place in an export.
+        """
+        pairs, unpaired = (self.read(name).sort_values("pid", ignore_index=True) for name in ("pairs", "unpaired"))
         return Paired(
-            pairs=self.read("pairs"),
-            unpaired=self.read("unpaired"),
+            pairs=pairs,
+            unpaired=unpaired,
             read=self.read,
             min_cell=self.parameters.min_cell,
             how={"cluster": self.rules.cluster, "confidence": self.context.confidence},
