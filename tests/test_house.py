@@ -22,7 +22,7 @@ LIBRARY = HOUSE / "bgtk_lib"
 # architecture.md's list, two rooms placed: `coverage` counts accepted sittings and imports no estimate, so it stands
 # with the rooms that count (after `pairing`, before `change`); `stages` runs everything up to the scores and judges
 # the pairs by `change.gates`, so it stands after `change`, and before `disclosure`, because nothing a stage stores has
-# been screened.
+# been screened. `exports` stands after `engine`: a replication package runs a report.
 ROOMS = [
     "errors",
     "words",
@@ -43,8 +43,8 @@ ROOMS = [
     "disclosure",
     "display",
     "editions",
-    "exports",
     "engine",
+    "exports",
     "cli",
 ]
 NO_CODE = {"reference"}  # files that `schema` reads

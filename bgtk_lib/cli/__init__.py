@@ -98,6 +98,7 @@ ARGUMENTS: dict[str, list[Argument]] = {
     "plan": [(("--lock",), "lock", {"action": "store_true"})],
     "export": [
         (("kind",), "export_kind", {"nargs": "?", "default": ""}),
+        (("--report",), "export_report", {"metavar": "REPORT.html"}),
         (("--form",), "form", {}),
         (("--wave",), "wave", {"nargs": "+", "action": "extend", "default": [], "metavar": "W"}),
         *(((f"--{ground}",), ground, {}) for ground in ("reference", "recipient", "agreement")),
@@ -152,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check_places(chosen: argparse.Namespace) -> None:
     """Refuse a path that no file system takes: a name too long, a sign that has no bytes."""
-    for name in ("workspace", "params", "folder", "to", "grid", "page"):
+    for name in ("workspace", "params", "folder", "to", "grid", "page", "report"):
         place = getattr(chosen, name, None)
         try:
             Path(place or ".").stat()

@@ -154,10 +154,15 @@ class Paired:
 
 
 def pair_rows(report: Report) -> Paired:
-    """Return the rows of the two waves that a report's parameters name."""
+    """Return the rows of the two waves that a report's parameters name.
+
+    They stand in the order of the pseudonyms, so that no number, down to its last digit or what is drawn by chance, depends on
+    anybody's place in an export.
+    """
+    pairs, unpaired = (report.read(name).sort_values("pid", ignore_index=True) for name in ("pairs", "unpaired"))
     return Paired(
-        pairs=report.read("pairs"),
-        unpaired=report.read("unpaired"),
+        pairs=pairs,
+        unpaired=unpaired,
         read=report.read,
         min_cell=report.parameters.min_cell,
         how={"cluster": report.rules.cluster, "confidence": report.context.confidence},

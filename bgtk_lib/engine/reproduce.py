@@ -181,7 +181,7 @@ def _leave_edition_out(passport: Mapping[str, Any]) -> dict[str, str]:
 
 
 def compare_figures(
-    report: str, before: Mapping[str, Any], now: Mapping[str, Any], *, differs: Sequence[str]
+    report: str, before: Mapping[str, Any], now: Mapping[str, Any], *, differs: Sequence[str], near: float = 0.0
 ) -> tuple[int, list[Moved]]:
     """Return how many numbers there are, and those that are not the same.
 
@@ -193,18 +193,20 @@ def compare_figures(
         Two `results.json`.
     differs : sequence of str
         The parts that differ of what they depend on.
+    near : float
+        Share of a number that passes for rounding; 0: none.
 
     Notes
     -----
-    A number is the same if value, interval, standard error, n and standing are, to the last digit. What one side withholds
-    is not told of the other.
+    A number is the same if value, interval, standard error, n and standing are, to the last digit unless `near` is given.
+    What one side withholds is not told of the other.
     """
     sides = [{(f["name"], *sorted(f["where"].items())): f for f in results["figures"]} for results in (before, now)]
     causes = tuple(cause for cause, parts in CAUSES.items() if set(parts) & set(differs))
     moved = []
     for key in dict.fromkeys([*sides[0], *sides[1]]):
         old, new = (side.get(key) for side in sides)
-        if old is None or new is None or any(not _is_same(old[name], new[name]) for name in VALUES):
+        if old is None or new is None or any(not _is_same(old[name], new[name], near) for name in VALUES):
             hidden = old is None or new is None or old["value"] is None or new["value"] is None
             values = (None, None) if hidden else (old["value"], new["value"])  # type: ignore[index]
             moved.append(
@@ -215,6 +217,7 @@ def compare_figures(
     return len({*sides[0], *sides[1]}), moved
 
 
-def _is_same(old: Any, new: Any) -> bool:
-    both_numbers = isinstance(old, float) and isinstance(new, float)
-    return old == new or (both_numbers and math.isnan(old) and math.isnan(new))
+def _is_same(old: Any, new: Any, near: float) -> bool:
+    if not (isinstance(old, float) and isinstance(new, float)):
+        return bool(old == new)
+    return math.isclose(old, new, rel_tol=near, abs_tol=near / 1000) or (math.isnan(old) and math.isnan(new))

@@ -12,6 +12,8 @@ from bgtk_lib.stages.decisions import read_item_decisions
 from bgtk_lib.workspace import Workspace
 from bgtk_lib.workspace.store import hash_content, read_table
 
+HANDED = "tables"  # folder of a replication package that holds tables as its report reads them
+
 
 def load_table(workspace: Workspace, table: str) -> pd.DataFrame:
     """Return a whole table by the name that reports declare it with.
@@ -24,6 +26,9 @@ def load_table(workspace: Workspace, table: str) -> pd.DataFrame:
     StageError
         If the stage that makes it has not run.
     """
+    handed = read_table(workspace.folder(HANDED), table)
+    if handed is not None:
+        return handed
     if table in ("session", "roster"):
         return read_attendance(workspace, table)
     made = {"answer": count_answer_states, "key": read_key, "sources": list_sources, "account": count_rows}

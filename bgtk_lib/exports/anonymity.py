@@ -55,7 +55,8 @@ def keep_facts(
     Parameters
     ----------
     persons : DataFrame
-        One row a person. A null is a value like any other: who reads the file sees the gap.
+        One row a person; rows that share an index label count as one. A null is a value like any other: who reads the
+        file sees the gap.
     names : sequence of str
         Columns that may be given out.
     always : sequence of str
@@ -95,8 +96,8 @@ def keep_facts(
 
 
 def find_rare(pattern: pd.Series[str], *, fewest: int = FEWEST_ALIKE) -> pd.Series[bool]:
-    """Return which persons share their pattern with fewer than enough."""
-    return pattern.map(pattern.value_counts()) < fewest
+    """Return which persons share their pattern with fewer than enough; rows that share an index label count as one."""
+    return pattern.map(_count_alike(pattern.to_frame("pattern"), ["pattern"])) < fewest
 
 
 def count_smallest(answers: pd.DataFrame) -> int:
@@ -123,4 +124,6 @@ def count_smallest(answers: pd.DataFrame) -> int:
 
 def _count_alike(persons: pd.DataFrame, names: Sequence[str]) -> pd.Series[int]:
     """Return the number of persons in each combination; of no facts, of all together."""
-    return persons.groupby([*names], dropna=False).size() if names else pd.Series([len(persons)])
+    owners = pd.Series(persons.index)
+    told = [persons[name].reset_index(drop=True) for name in names]
+    return owners.groupby(told, dropna=False).nunique() if told else pd.Series([owners.nunique()])

@@ -17,7 +17,7 @@ from bgtk_lib.exports.request import UNTIL, Request
 from bgtk_lib.findings import Gate
 from bgtk_lib.words import SYNTHETIC_MARKS, say
 from bgtk_lib.workspace import Workspace
-from bgtk_lib.workspace.store import hash_files, replacing, write_json, write_text
+from bgtk_lib.workspace.store import hash_files, read_table, replacing, write_json, write_text
 
 MANIFEST, README = "manifest.json", "README.md"
 
@@ -68,34 +68,40 @@ def write_package(workspace: Workspace, request: Request, package: Package) -> d
     with replacing(request.folder) as making:
         for name, table in package.tables.items():
             write_text(making / name, table.to_csv(index=False, lineterminator="\n"))
-        for name, text in {**package.texts, README: _write_readme(workspace, package.readme)}.items():
+        for name, text in {**package.texts, README: write_readme(workspace, package.readme)}.items():
             write_text(making / name, text)
         smallest = count_smallest(pd.read_csv(making / package.answers, dtype=str, keep_default_na=False))
         if smallest < FEWEST_ALIKE:
             raise StageError(say("exports.too_alone", needed=FEWEST_ALIKE))
+        codes = list_codes(workspace, "pid", "session_id", "npsn")
         for name in package.tables:
-            _refuse_codes(making / name, workspace)
+            _refuse_codes(making / name, codes)
         content = _describe(workspace, request, package) | {"smallest_combination": smallest}
         content["files"] = {path.name: hash_files([path], base=making) for path in sorted(making.iterdir())}
         write_json(making / MANIFEST, content)
     return content
 
 
-def _write_readme(workspace: Workspace, text: Text) -> str:
+def write_readme(workspace: Workspace, text: Text) -> str:
     """Return a text in both languages, marked where the data are made up."""
     made_up = workspace.declared.data_kind == "synthetic"
     marks = [f"**{SYNTHETIC_MARKS['en']}**\n"] if made_up else []
     return "\n".join([*marks, text.id, text.en])
 
 
-def _refuse_codes(path: Path, workspace: Workspace) -> None:
-    """Refuse a table with a cell that names a person, a sitting or a school as the workspace's own tables do."""
+def list_codes(workspace: Workspace, *names: str) -> set[str]:
+    """Return the codes by which the workspace's own tables name persons (pid), sittings (session_id), schools (npsn)."""
     codes: set[str] = set()
-    for table in ("session", "teacher", "school"):
-        frame = workspace.read_accepted(table)
-        for name in ("pid", "session_id", "npsn"):
+    for table in ("session", "teacher", "school", "roster"):
+        frame = read_table(workspace.folder("canonical"), table)
+        for name in names:
             if frame is not None and name in frame:
                 codes |= set(frame[name].dropna().astype(str))
+    return codes
+
+
+def _refuse_codes(path: Path, codes: set[str]) -> None:
+    """Refuse a table with a cell that names a person, a sitting or a school as the workspace's own tables do."""
     with path.open(encoding="utf-8", newline="") as file:
         if any(not codes.isdisjoint(row) for row in csv.reader(file)):
             raise StageError(say("exports.code_found", file=path.name))

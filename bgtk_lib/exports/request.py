@@ -117,10 +117,22 @@ def request_export(
         require_known(wave, declared.waves, what="--wave")
     chosen = tuple(wave for wave in declared.waves if wave in waves)
     name = "-".join([kind, write_slug(form), *map(write_slug, chosen)])
+    target = choose_folder(workspace, name, folder)
+    return Request(kind="irw" if kind == "irw" else "crosscheck", form=form, waves=chosen, terms=terms, folder=target)
+
+
+def choose_folder(workspace: Workspace, name: str, folder: str | None) -> Path:
+    """Return where an export goes: the folder named, else one of the export's name under ``data/exports``.
+
+    Raises
+    ------
+    ParameterError
+        If something lies in it.
+    """
     target = Path(folder) if folder else workspace.folder("exports") / name
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise ParameterError(say("exports.occupied", folder=target.name or "."))
-    return Request(kind="irw" if kind == "irw" else "crosscheck", form=form, waves=chosen, terms=terms, folder=target)
+    return target
 
 
 def write_slug(text: str) -> str:

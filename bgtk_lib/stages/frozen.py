@@ -27,6 +27,7 @@ MADE: Mapping[str, tuple[str, str]] = {
 SCALE = ".scale.json"  # beside a link: the reporting scale of its waves, held fast with it
 FACTS = ".facts.json"  # beside a frozen calibration: what the review said of its form, held fast with it
 TOLD = ("reliability", "items")  # tables of the review that reports quote of a form
+NAMED = ["wave", "assessment", "form", "alpha"]
 ITEM_COLUMNS = ["item_id", "item_rest_r", "r_low", "r_high", "n", "wave", "assessment", "form"]
 SHORTEST = 12  # digits of a fingerprint that name one file
 
@@ -76,7 +77,7 @@ def hold_facts(workspace: Workspace) -> dict[str, pd.DataFrame]:
     held = {name: read_json(_facts_of(path)) for name, path in frozen.items() if _facts_of(path).is_file()}
     found = {}
     for table in TOLD:
-        now = _quote(workspace.read_derived(table)) if workspace.has_derived(table) else pd.DataFrame()
+        now = _quote(workspace.read_derived(table)) if workspace.has_derived(table) else pd.DataFrame(columns=NAMED)
         if len(now):
             rest = now[~(now["form"] + "@" + now["wave"]).isin(held)]
             kept = [pd.DataFrame(facts[table], columns=now.columns).astype(now.dtypes) for facts in held.values()]
