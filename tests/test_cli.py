@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import papermill
 import pytest
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 
 import bgtk_lib.synthetic
 from bgtk_lib import cli
-from bgtk_lib.errors import StageError
+from bgtk_lib.cli import reports
+from bgtk_lib.errors import StageError, Text
 from bgtk_lib.words import plain
 
 QUIET = settings(
@@ -529,3 +531,19 @@ def test_a_source_that_points_nowhere_leaves_nothing_behind(part, pristine, harm
 def test_the_sound_declaration_is_sound(pristine, harmless):
     """Else all that is spoiled would be refused for another reason."""
     assert hold(yaml.safe_dump(TINY).encode(), "ingest", pristine, harmless) == 0
+
+
+def test_a_long_list_of_what_was_not_made_is_cut_short(capsys):
+    """Of 200 districts with too few teachers the first few are named; the list of reports tells of all."""
+    report = SimpleNamespace(title=Text(id="Perubahan", en="Change"))
+    made = [
+        SimpleNamespace(
+            status="withheld", wish=SimpleNamespace(report=report, slug=f"ped_{n}"), reason=Text(id="Few", en="Few")
+        )
+        for n in range(200)
+    ]
+    reports._print_some(made, "en")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 * reports.SHOWN + 1
+    assert "ped_0" in lines[0]
+    assert f"{200 - reports.SHOWN} more" in lines[-1]

@@ -23,6 +23,9 @@ from bgtk_lib.workspace import STAGES, Workspace, open_workspace
 from bgtk_lib.workspace.typed import read_yaml, require_known
 
 
+SHOWN = 5  # reports of one status that a command names when it ends
+
+
 def _make(workspace: Workspace, wishes: Sequence[Any], language: Language, **how: Any) -> list[Any]:
     """Make reports under a progress bar with the time left on a terminal, a plain line each elsewhere."""
     from bgtk_lib.engine.batch import make_reports
@@ -98,11 +101,8 @@ def _close(workspace: Workspace, made: Sequence[Any], *, as_json: bool, language
     else:
         if kept := sum(one.kept for one in made):
             print(say("cli.kept", n=kept, all=len(made)).said(language))
-        for one in (one for one in made if one.status != "done"):
-            status, title = say(f"page.index.{one.status}").said(language), one.wish.report.title.said(language)
-            print(
-                f"{status}: {title} ({one.wish.slug})" + (f"\n     {one.reason.said(language)}" if one.reason else "")
-            )
+        for status in ("failed", "stopped", "held", "withheld"):
+            _print_some([one for one in made if one.status == status], language)
         for edition in editions:
             if edition["wanted"] == "resmi":
                 key = "made" if edition["status"] == "resmi" else "not_made" if edition["hindering"] else "nothing"
@@ -111,6 +111,15 @@ def _close(workspace: Workspace, made: Sequence[Any], *, as_json: bool, language
     official = {edition["edition"] for edition in editions if edition["status"] == "resmi"}
     states = {one.status for one in made if one.status != "withheld" or one.wish.parameters.edition_id not in official}
     return 3 if "failed" in states else 1 if states & {"stopped", "held", "withheld"} else 0
+
+
+def _print_some(made: Sequence[Any], language: Language) -> None:
+    """Say why reports of one status are not simply done: of the first few; the list of reports tells of all."""
+    for one in made[:SHOWN]:
+        status, title = say(f"page.index.{one.status}").said(language), one.wish.report.title.said(language)
+        print(f"{status}: {title} ({one.wish.slug})" + (f"\n     {one.reason.said(language)}" if one.reason else ""))
+    if len(made) > SHOWN:
+        print(say("cli.more", n=len(made) - SHOWN, status=say(f"page.index.{made[0].status}")).said(language))
 
 
 def run_all(chosen: argparse.Namespace, language: Language) -> int:

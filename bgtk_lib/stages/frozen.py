@@ -77,8 +77,9 @@ def hold_facts(workspace: Workspace) -> dict[str, pd.DataFrame]:
     held = {name: read_json(_facts_of(path)) for name, path in frozen.items() if _facts_of(path).is_file()}
     found = {}
     for table in TOLD:
-        now = _quote(workspace.read_derived(table)) if workspace.has_derived(table) else pd.DataFrame(columns=NAMED)
-        if len(now):
+        now = pd.DataFrame(columns=NAMED)
+        if workspace.has_derived(table):
+            now = _quote(workspace.read_derived(table))
             rest = now[~(now["form"] + "@" + now["wave"]).isin(held)]
             kept = [pd.DataFrame(facts[table], columns=now.columns).astype(now.dtypes) for facts in held.values()]
             now = pd.concat([rest, *(rows for rows in kept if len(rows))], ignore_index=True)
