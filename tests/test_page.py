@@ -30,10 +30,12 @@ from bgtk_lib.display import page, sentences
 from bgtk_lib.display.canvas import start_figure, write_svg
 from bgtk_lib.display.figures import draw_change_by_district, draw_coverage
 from bgtk_lib.display.table import Column, draw_table, write_value
-from bgtk_lib.engine.html import render_page
+from bgtk_lib.engine.html import NOTE, render_page
+from bgtk_lib.engine.notebooks import notebooks_folder
 from bgtk_lib.errors import StageError, Text
 from bgtk_lib.findings import Gate
 from bgtk_lib.words import plain
+from bgtk_lib.words import sentences as sentences_of_words
 
 OUTSIDE = re.compile(r"(?:https?:)?//")
 CAUSE = re.compile(
@@ -377,6 +379,30 @@ def test_a_traceback_never_reaches_the_page():
     html = render(nbformat.v4.new_code_cell("", outputs=[broken]))
     assert "T031" not in html
     assert "tidak selesai" in html
+
+
+def test_notes_on_method_are_numbered_linked_and_led_back_from():
+    """Marks get their numbers in the order of reading; one that comes twice leads to one note."""
+    text = "## Judul\n\nSatu.[^bh] Dua.[^cr2] Lagi.[^bh]"
+    html = render(nbformat.v4.new_markdown_cell(text), results={"figures": [], "text": "[^bh]"})
+    assert re.findall(r'href="#(n\d)"[^>]*>(\d)<', html) == [("n1", "1"), ("n2", "2"), ("n1", "1")]
+    assert re.findall(r'id="(r\d)"', html) == ["r1", "r2"]
+    notes = html[html.index('<section class="notes">') :]
+    assert notes.index("Benjamini") < notes.index("Satterthwaite")
+    assert re.findall(r'href="#(r\d)"', notes) == ["r1", "r2"]
+    assert "Catatan metode" in html[html.index('class="contents"') : html.index("</nav>")]
+    assert '"text":"[^bh]"' in html, "what the page carries of itself is left as it is"
+
+
+@pytest.mark.parametrize("path", sorted(notebooks_folder().glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_note_that_a_notebook_names_is_there_in_both_languages(path):
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    named = {
+        language: [name for cell in cells if language in cell.metadata.tags for name in NOTE.findall(cell.source)]
+        for language in ("id", "en")
+    }
+    assert named["id"] == named["en"]
+    assert {f"method.{name}" for name in named["id"]} <= sentences_of_words().keys()
 
 
 def test_a_page_without_headings_has_no_contents():

@@ -22,7 +22,6 @@ from bgtk_lib.words import join, say
 from bgtk_lib.workspace import STAGES, Workspace, open_workspace
 from bgtk_lib.workspace.typed import read_yaml, require_known
 
-
 SHOWN = 5  # reports of one status that a command names when it ends
 
 

@@ -24,6 +24,7 @@ from bgtk_lib.words import say
 HIDDEN_TAGS = frozenset({"parameters", "injected-parameters", "title"})
 LANGUAGE_TAGS = frozenset({"id", "en"})
 CELL = "<!--cell-->"
+NOTE = re.compile(r"\[\^([a-z0-9_]+)\]")  # of a note on method
 
 
 class PageExporter(HTMLExporter):  # type: ignore[misc]  # nbconvert has no types
@@ -96,7 +97,7 @@ def render_page(
             }
         },
     )
-    return _add_contents(page, language)
+    return _add_contents(_add_notes(page, language), language)
 
 
 @cache
@@ -125,6 +126,32 @@ def _check_output(output: NotebookNode) -> NotebookNode:
     if image or 'class="dataframe"' in html or re.search(r"<img(?![^>]*\salt=)", html):
         raise StageError(say("page.raw_output"))
     return output
+
+
+def _add_notes(page: str, language: Language) -> str:
+    """Return the page with its marks `[^name]` numbered and linked to notes on method, which stand at its end."""
+    text, script, data = page.partition('<script type="application/json"')
+    names: list[str] = []
+
+    def mark(found: re.Match[str]) -> str:
+        name = found.group(1)
+        anchor = "" if name in names else f' id="r{len(names) + 1}"'
+        names.extend([] if name in names else [name])
+        n = names.index(name) + 1
+        label = escape(say("method.mark", n=n).said(language))
+        return f'<sup class="ref"><a{anchor} href="#n{n}" aria-label="{label}">{n}</a></sup>'
+
+    text = NOTE.sub(mark, text)
+    if not names:
+        return page
+    back = escape(say("method.back").said(language))
+    notes = "".join(
+        f'<li id="n{n}">{escape(say(f"method.{name}").said(language))} <a href="#r{n}" aria-label="{back}">↩</a></li>'
+        for n, name in enumerate(names, start=1)
+    )
+    heading = escape(say("method.heading").said(language))
+    body, cell, foot = text.rpartition(CELL)
+    return f'{body}{cell}<section class="notes"><h2>{heading}</h2><ol>{notes}</ol></section>{cell}{foot}{script}{data}'
 
 
 def _add_contents(page: str, language: Language) -> str:
