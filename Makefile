@@ -47,9 +47,11 @@ coverage: env ## do the intervals hold the planted truth: points, the scale, pro
 	@$(PY) bench/headline.py
 	@$(PY) bench/programme.py
 
-bench: env ## ours beside peers in one run; PEERS=PYTHON names one that has them (mirt, girth; pyfixest, wildboottest), R=--r adds R
+bench: env ## ours beside peers in one run; PEERS=PYTHON names one that has them (mirt, girth; pyfixest, wildboottest), R=--r adds R; UNTWEAKED=DIR: bench/engine.py
 	@$(PY) bench/irt.py $(if $(PEERS),--peers $(PEERS)) $(R)
 	@$(PY) bench/change.py $(if $(PEERS),--peers $(PEERS)) $(R)
+	@$(PY) bench/engine.py $(if $(UNTWEAKED),--untweaked $(UNTWEAKED))
+	@$(PY) bench/memory.py
 
 recovery: env ## bias and coverage of response models, drift and plausible values; goes on where it was stopped
 	@$(PY) bench/recovery_irt.py --replications 1000

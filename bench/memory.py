@@ -2,7 +2,7 @@
 
 A forked kernel shares the template's pages, so its own memory is what is private to it (``smaps_rollup``); of the
 template its resident memory counts. Bars: both processes flat after the first 20 reports, 250 MB a kernel.
-Linux only. `python bench/memory.py --workspace demo`.
+Linux only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import itertools
 import json
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from bgtk_lib.engine.batch import make_reports, rehearse
 from bgtk_lib.engine.warm.kernels import TEMPLATE
 from bgtk_lib.engine.wishes import Wish, list_wishes
 from bgtk_lib.stages.run import run_stages
+from bgtk_lib.synthetic import Design, write_demo
 from bgtk_lib.workspace import Workspace, open_workspace
 from bgtk_lib.workspace.declaration import ReportPlan
 from bgtk_lib.workspace.store import write_text
@@ -139,15 +141,21 @@ def _marks(n: int) -> list[int]:
 def main() -> int:
     """Print what was measured; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workspace", type=Path, required=True, help="a demonstration, such as `bgtk demo` writes")
+    parser.add_argument(
+        "--workspace", type=Path, help="a demonstration, such as `bgtk demo` writes; by default a new one"
+    )
     parser.add_argument("--reports", type=int, default=255)
     parser.add_argument("--workers", type=int, default=2)
     chosen = parser.parse_args()
     if chosen.reports <= SETTLED:
         parser.error(f"--reports must be more than {SETTLED}")
-    workspace = open_workspace(chosen.workspace)
-    run_stages(workspace)
-    found = measure(workspace, list_many(workspace, chosen.reports), workers=chosen.workers)
+    with tempfile.TemporaryDirectory(prefix="bench-memory-") as folder:
+        if chosen.workspace is None:
+            os.environ.setdefault("BGTK_KEYS", f"{folder}/keys")
+            write_demo(Path(folder) / "province", Design(assessments=("PED", "KEP", "SSL")))
+        workspace = open_workspace(chosen.workspace or Path(folder) / "province")
+        run_stages(workspace)
+        found = measure(workspace, list_many(workspace, chosen.reports), workers=chosen.workers)
     found["load"] = [round(one, 2) for one in os.getloadavg()]  # what else was running
     write_text(RESULTS, json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))

@@ -7,8 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from bgtk_lib.findings import Figure, Withheld
-from bgtk_lib.rests import COUNTING, COVERING
+from bgtk_lib.findings import COUNTING, COVERING, Figure, Withheld
 from bgtk_lib.words import plain, say
 
 ORDER = ("coverage.invited", "coverage.sat", "coverage.usable")

@@ -29,6 +29,8 @@ def keys(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keys")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BGTK_KEYS", str(folder))
+        # The same key every time: draws are named by pseudonym, and a test must not hang on which it happened to get.
+        patch.setattr("bgtk_lib.ingest.identity.secrets", SimpleNamespace(token_hex=lambda n: "5e" * n))
         yield folder
 
 

@@ -477,7 +477,7 @@ def test_no_spoiled_declaration_ends_in_a_traceback(raw, command, pristine, harm
     """`ingest` for the sources, `run` for the list of reports; the stages and reports themselves are not made here."""
     with pytest.MonkeyPatch.context() as patch:
         if command == "run":
-            patch.setattr("bgtk_lib.stages.run_stages", lambda *given, **more: [])
+            patch.setattr("bgtk_lib.stages.run.run_stages", lambda *given, **more: [])
             patch.setattr("bgtk_lib.engine.batch.make_reports", lambda *given, **more: [])
         hold(raw, command, pristine, harmless)
 

@@ -18,8 +18,8 @@ from bgtk_lib.engine.parameters import REPORTS
 from bgtk_lib.ingest import mapping
 from bgtk_lib.linking.compare import read_decisions
 from bgtk_lib.schema import code_list
+from bgtk_lib.stages.decisions import COLUMNS as ITEM_COLUMNS
 from bgtk_lib.stages.frozen import COLUMNS as FROZEN_COLUMNS
-from bgtk_lib.stages.review import DECISION_COLUMNS as ITEM_COLUMNS
 from bgtk_lib.synthetic import FAULTS, SCENARIOS, SIZES
 from bgtk_lib.words import sentences
 from bgtk_lib.workspace import declaration, open_workspace

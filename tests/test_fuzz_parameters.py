@@ -197,7 +197,7 @@ def nothing_runs(monkeypatch):
         raise PassedError
 
     monkeypatch.setattr(papermill, "execute_notebook", stop)
-    monkeypatch.setattr("bgtk_lib.stages.run_stages", stop)
+    monkeypatch.setattr("bgtk_lib.stages.run.run_stages", stop)
 
 
 @pytest.fixture

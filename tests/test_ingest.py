@@ -879,7 +879,7 @@ def dapodik(new_workspace):
 
 def test_dapodik_teachers(dapodik):
     rows = [
-        teacher(nip=NIP, ibu_kandung="SITI", no_hp="0812", agama_id_str=None),
+        teacher(nip=NIP, ibu_kandung="SITI", no_hp="081234567890", agama_id_str=None),
         teacher(nuptk=B, nik=run("18710101_01800002"), ptk_induk="0", status_kepegawaian_id="5", jenis_ptk_id="20"),
         teacher(nuptk=C, nik="", jenis_ptk_id="11", status_kepegawaian_id="99", tanggal_lahir=None),
         teacher(nuptk="", nik=None),
@@ -896,7 +896,7 @@ def test_dapodik_teachers(dapodik):
     assert (frame["as_of"] == pd.Timestamp("2025-09-15")).all()
     assert frame["birth_hmac"].str.fullmatch("[0-9a-f]{64}").tolist()[:2] == [True, True]
     assert workspace_record(workspace, "gtk")["refused"] == ["mother's name", "phone"]
-    assert_nowhere(workspace, "SITI", "0812", "1980-01-01", NIP, NIK)
+    assert_nowhere(workspace, "SITI", "081234567890", "1980-01-01", NIP, NIK)
 
 
 @pytest.mark.parametrize(

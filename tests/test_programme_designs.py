@@ -12,7 +12,7 @@ import pytest
 from bgtk_lib.change.drawn import lay_draws
 from bgtk_lib.disclosure import Plan, release
 from bgtk_lib.errors import ParameterError
-from bgtk_lib.findings import Withheld
+from bgtk_lib.findings import CLAIMING, Withheld
 from bgtk_lib.programme.assess import assess_programme
 from bgtk_lib.programme.balance import weigh_overlap
 from bgtk_lib.programme.describe import list_groups, list_programme, list_rubric
@@ -22,7 +22,6 @@ from bgtk_lib.programme.gates import judge_programme
 from bgtk_lib.programme.groups import form_groups
 from bgtk_lib.programme.lost import assess_lost, list_lost, lower_evidence
 from bgtk_lib.programme.rubric import assess_rubric
-from bgtk_lib.rests import CLAIMING
 from bgtk_lib.words import sentences
 
 BETWEEN = (date(2025, 10, 18), date(2026, 4, 18))

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from bgtk_lib import cli
+from bgtk_lib.engine.paired import pair_rows
 from bgtk_lib.engine.parameters import REPORTS
 from bgtk_lib.engine.report import Report
 from bgtk_lib.engine.reproduce import compare_figures
@@ -153,8 +154,8 @@ def test_rows_in_another_order_make_the_same_report(rendered):
     def shuffle(table):
         return load_table(rendered.workspace, table).sample(frac=1, random_state=7)
 
-    one = Report(wish.report, wish.parameters, rendered.workspace).paired()
-    other = Report(wish.report, wish.parameters, rendered.workspace, load=shuffle).paired()
+    one = pair_rows(Report(wish.report, wish.parameters, rendered.workspace))
+    other = pair_rows(Report(wish.report, wish.parameters, rendered.workspace, load=shuffle))
     pd.testing.assert_frame_equal(one.pairs, other.pairs)
     pd.testing.assert_frame_equal(one.unpaired, other.unpaired)
 

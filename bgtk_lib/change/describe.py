@@ -13,8 +13,7 @@ from scipy import stats
 from bgtk_lib.change.absent.leavers import LeaverGap
 from bgtk_lib.change.drawn import lay_draws
 from bgtk_lib.change.estimate import Change
-from bgtk_lib.findings import Figure, Flow, FlowStep, Withheld
-from bgtk_lib.rests import COMPARING, MEASURING, PLACING
+from bgtk_lib.findings import COMPARING, MEASURING, PLACING, Figure, Flow, FlowStep, Withheld
 from bgtk_lib.words import plain, say
 
 PRACTICE_SD = 0.25  # what sitting the same form again may add, at most (Hausknecht et al. 2007)

@@ -18,8 +18,7 @@ from bgtk_lib.change.clusters import Contrast, Floats
 from bgtk_lib.change.drawn import Drawn, combine_means, lay_draws
 from bgtk_lib.change.strata import ClusterBy, take_scores
 from bgtk_lib.errors import ParameterError
-from bgtk_lib.findings import Figure, Withheld
-from bgtk_lib.rests import COMPARING
+from bgtk_lib.findings import COMPARING, Figure, Withheld
 from bgtk_lib.words import say
 
 BOUND = float(stats.norm.isf(0.025))  # Jacobson & Truax: 1.96 standard errors of the difference

@@ -19,9 +19,8 @@ from bgtk_lib.change.describe import correct_practice
 from bgtk_lib.change.drawn import Drawn, combine_means, lay_draws
 from bgtk_lib.change.estimate import Change, estimate_change
 from bgtk_lib.change.precision.bootstrap import bootstrap_mean
-from bgtk_lib.findings import Figure, Withheld
+from bgtk_lib.findings import COMPARING, Figure, Withheld
 from bgtk_lib.instrument.sitting import LOW_EFFORT
-from bgtk_lib.rests import COMPARING
 from bgtk_lib.words import say
 
 Told: TypeAlias = tuple[float, float, float]  # estimate, low, high

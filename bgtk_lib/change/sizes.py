@@ -11,8 +11,7 @@ from bgtk_lib.change.clusters import ROUNDING, Contrast, Floats
 from bgtk_lib.change.drawn import Drawn, combine_means
 from bgtk_lib.change.estimate import correct_small_sample
 from bgtk_lib.change.strata import ClusterBy
-from bgtk_lib.findings import Figure, Withheld
-from bgtk_lib.rests import COMPARING
+from bgtk_lib.findings import COMPARING, Figure, Withheld
 from bgtk_lib.words import say
 
 FEWEST = 3  # with two pairs the small-sample correction is nil

@@ -13,8 +13,7 @@ from scipy import stats
 from bgtk_lib.change.clusters import Contrast, Floats, contrast_cr2
 from bgtk_lib.change.drawn import Drawn, combine_means
 from bgtk_lib.change.strata import ClusterBy, lay_out, plan_strata
-from bgtk_lib.findings import Figure, Withheld
-from bgtk_lib.rests import COMPARING
+from bgtk_lib.findings import COMPARING, Figure, Withheld
 from bgtk_lib.words import say
 
 TARGET = 180  # days: the six months of the question

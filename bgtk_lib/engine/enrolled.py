@@ -15,7 +15,7 @@ from bgtk_lib.editions import apply_decisions
 from bgtk_lib.engine.paired import Paired, pair_rows
 from bgtk_lib.engine.parameters import Programme as Asked
 from bgtk_lib.engine.report import Report
-from bgtk_lib.findings import Flow, FlowStep, Withheld
+from bgtk_lib.findings import CLAIMING, OF_CHANGE, Flow, FlowStep, Withheld
 from bgtk_lib.programme.assess import Programme, assess_programme
 from bgtk_lib.programme.design import Declared, Design
 from bgtk_lib.programme.dose import Dose, estimate_dose
@@ -23,7 +23,6 @@ from bgtk_lib.programme.gates import judge_programme
 from bgtk_lib.programme.groups import Groups, form_groups
 from bgtk_lib.programme.lost import COMPARING, Lost, assess_lost, lower_evidence
 from bgtk_lib.programme.rubric import RubricChange, assess_rubric
-from bgtk_lib.rests import CLAIMING, OF_CHANGE
 from bgtk_lib.schema import read_reference
 from bgtk_lib.stages.persons import span_waves
 from bgtk_lib.words import say

@@ -9,11 +9,10 @@ from functools import partial
 from bgtk_lib.disclosure import Released, release
 from bgtk_lib.engine.enrolled import OTHERS, OWN, Enrolled
 from bgtk_lib.engine.report import Report
-from bgtk_lib.findings import Figure, Withheld
+from bgtk_lib.findings import MEASURING, Figure, Withheld
 from bgtk_lib.programme.describe import list_groups, list_programme, list_rubric
 from bgtk_lib.programme.effects import Effect
 from bgtk_lib.programme.lost import list_lost
-from bgtk_lib.rests import MEASURING
 from bgtk_lib.words import say
 
 TAKING_UP = ("programme.taken_up", "programme.cace")  # with the effect, either tells how many of those drawn came

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from bgtk_lib.errors import ParameterError, Text
+from bgtk_lib.findings import CLAIMING, COMPARING, COVERING, LINKING, REVIEWING
 from bgtk_lib.programme.design import Assignment, Comparison, Role, Spillover, Unit, Wanted
-from bgtk_lib.rests import CLAIMING, COMPARING, COVERING, LINKING, REVIEWING
 from bgtk_lib.schema import code_list
 from bgtk_lib.schema import districts as district_register
 from bgtk_lib.words import say

@@ -53,7 +53,8 @@ def run_ingest(workspace: Workspace, tell: Tell = silent) -> dict[str, Any]:
         raise ParameterError(say("workspace.no_sources"))
     mappings = {s.name: _open_mapping(workspace, s) for s in workspace.declared.sources if s.adapter == "table"}
     found = {s.name: workspace.files_of(s) for s in workspace.declared.sources}
-    key = open_key(workspace)  # made at the first run: not before all files are there
+    if workspace.folder("identity.json").is_file():
+        open_key(workspace)  # another key is told before anything is read
     extracts: dict[str, Extract] = {}
     positions: dict[tuple[str, int], str] = {}
     registers_first = sorted(
@@ -71,6 +72,7 @@ def run_ingest(workspace: Workspace, tell: Tell = silent) -> dict[str, Any]:
             rows = extract.frame[["form_id", "position", "item_id"]].itertuples(index=False)
             positions |= {(form, int(position)): item for form, position, item in rows}
     tell(say("progress.resolving"))
+    key = open_key(workspace)  # made at the first run, and not before all files could be read
     extracts, several = _name_persons(extracts, key, workspace.secrets / "ledger.parquet")
     with (
         replacing(workspace.folder("canonical")) as making,

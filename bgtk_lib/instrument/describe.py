@@ -9,12 +9,11 @@ from typing import Any
 import pandas as pd
 
 from bgtk_lib.errors import Text
-from bgtk_lib.findings import Figure, Withheld
+from bgtk_lib.findings import REVIEWING, Figure, Withheld
 from bgtk_lib.instrument.dif.rules import explain
 from bgtk_lib.instrument.flags import FEWEST_PERSONS
 from bgtk_lib.instrument.model import Q3_OFFSET
 from bgtk_lib.instrument.options import SURE
-from bgtk_lib.rests import REVIEWING
 from bgtk_lib.words import say
 
 # Figure → column, with the columns of its interval; unit.

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bgtk_lib.errors import Text
-from bgtk_lib.findings import Figure, Withheld
-from bgtk_lib.rests import LINKING
+from bgtk_lib.findings import LINKING, Figure, Withheld
 from bgtk_lib.words import say
 
 LINK_FIGURES = {

@@ -9,7 +9,7 @@ from functools import partial
 import pandas as pd
 
 from bgtk_lib.change.clusters import Contrast
-from bgtk_lib.findings import Figure, Status, Withheld
+from bgtk_lib.findings import CLAIMING, COMPARING, MEASURING, OF_CHANGE, Figure, Status, Withheld
 from bgtk_lib.programme.assess import Programme
 from bgtk_lib.programme.design import Design
 from bgtk_lib.programme.dose import Dose
@@ -19,7 +19,6 @@ from bgtk_lib.programme.lottery import Cace
 from bgtk_lib.programme.rubric import RubricChange
 from bgtk_lib.programme.small import Small
 from bgtk_lib.programme.towards_mean import TowardsMean
-from bgtk_lib.rests import CLAIMING, COMPARING, MEASURING, OF_CHANGE
 from bgtk_lib.words import say
 
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from collections.abc import Callable
+from typing import Any
 
 from bgtk_lib.words import Tell, say, silent
 from bgtk_lib.workspace import STAGES, Workspace
-
-# Imported only where a stage is stale: most commands find none, and estimation takes a second to import.
-RUNS = {
-    "ingest": ("bgtk_lib.ingest", "run_ingest"),
-    "check": ("bgtk_lib.quality", "run_check"),
-    "review": ("bgtk_lib.stages.review", "run_review"),
-    "score": ("bgtk_lib.stages.score", "run_score"),
-}
 
 
 def run_stages(workspace: Workspace, *, until: str = "score", tell: Tell = silent) -> list[str]:
@@ -37,7 +30,25 @@ def run_stages(workspace: Workspace, *, until: str = "score", tell: Tell = silen
     for stage in STAGES[: STAGES.index(until) + 1]:
         if workspace.is_stale(stage):
             tell(say("progress.stage", stage=say(f"stage.{stage}")))
-            module, name = RUNS[stage]
-            getattr(import_module(module), name)(workspace, tell)
+            _find_run(stage)(workspace, tell)
             ran.append(stage)
     return ran
+
+
+def _find_run(stage: str) -> Callable[[Workspace, Tell], Any]:
+    """Return what runs a stage, imported only here: most commands find none stale, and estimation takes a second to import."""
+    if stage == "ingest":
+        from bgtk_lib.ingest import run_ingest
+
+        return run_ingest
+    if stage == "check":
+        from bgtk_lib.quality import run_check
+
+        return run_check
+    if stage == "review":
+        from bgtk_lib.stages.review import run_review
+
+        return run_review
+    from bgtk_lib.stages.score import run_score
+
+    return run_score

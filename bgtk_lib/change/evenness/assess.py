@@ -22,8 +22,7 @@ from bgtk_lib.change.evenness.spread import (
     lay_districts,
     lay_form,
 )
-from bgtk_lib.findings import Figure, Gate, Status, Withheld
-from bgtk_lib.rests import PLACING
+from bgtk_lib.findings import PLACING, Figure, Gate, Status, Withheld
 from bgtk_lib.words import join, say
 
 Verdict = Literal["narrowed", "same", "widened", "undecided"]

@@ -13,9 +13,8 @@ from bgtk_lib.change.describe import FEWEST_DF
 from bgtk_lib.change.drawn import Drawn
 from bgtk_lib.change.evenness.subgroups import Grouping, contrast_groups, keep_conditioned, name_population
 from bgtk_lib.change.strata import ClusterBy
-from bgtk_lib.findings import Figure, Status, Withheld
+from bgtk_lib.findings import COMPARING, Figure, Status, Withheld
 from bgtk_lib.pairing import name_levels
-from bgtk_lib.rests import COMPARING
 from bgtk_lib.words import say
 
 GAP_COLUMNS = ["grouping", "first", "second", "n_first", "n_second", "when", "value", "se", "df", "low", "high", "note"]

@@ -15,8 +15,7 @@ from scipy import stats
 from bgtk_lib.change.clusters import Floats
 from bgtk_lib.change.drawn import Drawn, combine_means
 from bgtk_lib.change.strata import ClusterBy
-from bgtk_lib.findings import Figure, Status, Withheld
-from bgtk_lib.rests import COMPARING
+from bgtk_lib.findings import COMPARING, Figure, Status, Withheld
 from bgtk_lib.words import say
 
 QUANTILES = (0.1, 0.5, 0.9)

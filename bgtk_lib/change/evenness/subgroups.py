@@ -16,9 +16,8 @@ from bgtk_lib.change.describe import FEWEST_DF
 from bgtk_lib.change.drawn import Drawn, combine_contrasts, combine_means
 from bgtk_lib.change.strata import ClusterBy, lay_out
 from bgtk_lib.errors import Text
-from bgtk_lib.findings import Figure, Withheld
+from bgtk_lib.findings import COMPARING, Figure, Withheld
 from bgtk_lib.pairing import name_levels
-from bgtk_lib.rests import COMPARING
 from bgtk_lib.words import plain, say
 
 Mask = NDArray[np.bool_]

@@ -20,8 +20,7 @@ from bgtk_lib.change.drawn import Drawn, combine
 from bgtk_lib.change.multilevel.intercepts import fit_random_intercepts
 from bgtk_lib.change.multilevel.shrink import FEWEST, shrink
 from bgtk_lib.errors import Text
-from bgtk_lib.findings import Figure, Withheld
-from bgtk_lib.rests import PLACING
+from bgtk_lib.findings import PLACING, Figure, Withheld
 from bgtk_lib.words import plain, say
 
 DISTRICT_COLUMNS = {

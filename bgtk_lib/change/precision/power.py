@@ -14,8 +14,7 @@ from scipy import stats
 from bgtk_lib.change.describe import FEWEST_DF
 from bgtk_lib.change.estimate import Change
 from bgtk_lib.change.precision.next_wave import ANCHOR_INFORMATION, NextWave
-from bgtk_lib.findings import Figure, Withheld
-from bgtk_lib.rests import COMPARING
+from bgtk_lib.findings import COMPARING, Figure, Withheld
 from bgtk_lib.words import say
 
 Case = Literal["subject", "district", "province", "province_wider", "workshop", "programme", "programme_schools"]
