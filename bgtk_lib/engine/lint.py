@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from bgtk_lib.engine.visible import read_blocks
@@ -269,13 +269,20 @@ def _is_unsettled(figure: Mapping[str, Any]) -> bool:
 def _quotes(text: str, value: float, language: Language, *, but: Iterable[float] = ()) -> str | None:
     """Return a number as a text quotes it, with two places, one or (beside a unit) none; None where it does not."""
     for places in (2, 1, 0):
-        written = number(abs(value), language, places)
-        if any(number(abs(other), language, places) == written for other in but):
-            continue
+        written = _write(abs(value), language, places)
         unit = "" if places else UNITS
-        if re.search(rf"(?<![\d.,]){re.escape(written)}(?!\d|[.,]\d){unit}", text, re.IGNORECASE):
+        if (
+            written in text
+            and re.search(rf"(?<![\d.,]){re.escape(written)}(?!\d|[.,]\d){unit}", text, re.IGNORECASE)
+            and all(_write(abs(other), language, places) != written for other in but)
+        ):
             return written
     return None
+
+
+@lru_cache(maxsize=20_000)  # a page's sentences are held against all its figures: half of a report's time without
+def _write(value: float, language: Language, places: int) -> str:
+    return number(value, language, places)
 
 
 def _split_outside_brackets(sentence: str) -> Iterator[str]:
