@@ -122,10 +122,11 @@ def lint_page(html: str, *, language: Language, figures: Sequence[Mapping[str, A
     may_claim : bool
         Whether the design has a comparison group: only then may a sentence name a cause.
     """
+    quoted = _sort_out(figures)
     found = [
         finding
         for block in dict.fromkeys(read_blocks(html))
-        for finding in lint_text(block, language=language, figures=figures, may_claim=may_claim)
+        for finding in _lint_block(block, quoted, language=language, may_claim=may_claim)
     ]
     return list(dict.fromkeys(found))
 
@@ -142,6 +143,24 @@ def lint_text(
     >>> lint_text("Urutan ini bukan peringkat.", language="id")
     []
     """
+    return _lint_block(text, _sort_out(figures), language=language, may_claim=may_claim)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Quoted:
+    """Figures as sentences may quote them: those whose interval contains 0, and all numbers of the others."""
+
+    unsettled: tuple[Mapping[str, Any], ...]
+    others: tuple[float, ...]
+
+
+def _sort_out(figures: Sequence[Mapping[str, Any]]) -> _Quoted:
+    settled = [figure for figure in figures if not _is_unsettled(figure)]
+    numbers = (figure[name] for figure in settled for name in ("value", "low", "high") if _is_number(figure[name]))
+    return _Quoted(unsettled=tuple(filter(_is_unsettled, figures)), others=tuple(numbers))
+
+
+def _lint_block(text: str, quoted: _Quoted, *, language: Language, may_claim: bool) -> list[Finding]:
     book = _open_book(language)
     found = []
     for sentence in END_OF_SENTENCE.split(" ".join(text.split())):
@@ -149,7 +168,7 @@ def lint_text(
             if not (rule.comparison and may_claim) and (claim := _find_claim(sentence, rule, book)):
                 told = {"sentence": sentence, "found": claim}
                 found.append(Finding(rule=rule.name, severity=rule.severity, instead=rule.instead, **told))
-        if claim := _find_direction(sentence, figures, book=book, language=language):
+        if claim := _find_direction(sentence, quoted, book=book, language=language):
             found.append(
                 Finding(rule="direction", severity="stop", sentence=sentence, found=claim, instead=book.instead)
             )
@@ -225,9 +244,7 @@ def _has(text: str, patterns: Iterable[re.Pattern[str]]) -> bool:
 # ---------------------------------------------------------------- rises and falls that are not settled
 
 
-def _find_direction(
-    sentence: str, figures: Sequence[Mapping[str, Any]], *, book: _Book, language: Language
-) -> str | None:
+def _find_direction(sentence: str, quoted: _Quoted, *, book: _Book, language: Language) -> str | None:
     """Return the words by which a figure whose interval contains 0 is told as a rise or a fall, or None.
 
     A number that a settled figure shares, as its value or an end, counts only where the interval stands beside it. The head
@@ -240,21 +257,10 @@ def _find_direction(
         ways = [m for m in ways if not _has(_clause_around(part, m.start(), m.end())[0], book.before)]
         if not ways:
             continue
-        for figure in filter(_is_unsettled, figures):
-            ends = all(_quotes(part, figure[end], language) for end in ("low", "high"))
-            others = (
-                ()
-                if ends
-                else [
-                    f[name]
-                    for f in figures
-                    if not _is_unsettled(f)
-                    for name in ("value", "low", "high")
-                    if _is_number(f[name])
-                ]
-            )
-            if quoted := _quotes(part, figure["value"], language, but=others):
-                return f"{ways[0].group()} … {quoted}"
+        for figure in quoted.unsettled:
+            beside = all(_quotes(part, figure[end], language) for end in ("low", "high"))
+            if told := _quotes(part, figure["value"], language, but=() if beside else quoted.others):
+                return f"{ways[0].group()} … {told}"
     return None
 
 
