@@ -166,6 +166,7 @@ def change_key(workspace, item):
     run_stages(workspace)
 
 
+@pytest.mark.slow
 def test_a_changed_key_is_told_apart_from_changed_data(edition):
     others = [wish_for(edition, "change", FIRST), wish_for(edition, "coverage_map", {"wave": "p2-pre"})]
     before = [Ground(edition).find_dependencies(one)["key"] for one in others]
