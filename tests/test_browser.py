@@ -384,7 +384,7 @@ def test_the_index_filters_without_a_network_and_under_its_own_policy(browser, t
     view.get_by_label(FILTERS["status"]).select_option("done")  # both at once: that one is on hold
     assert (made.count(), view.locator("#none").is_visible()) == (0, True)
     view.get_by_role("button", name="Tampilkan semua").click()
-    view.wait_for_function("document.getElementById('f-count').textContent === '15'")
+    view.locator("#f-count:text-is('15')").wait_for()
     view.fill("#f-text", "lampung utara")
     assert (made.count(), view.inner_text("#f-count")) == (1, "1")
     view.close()
@@ -405,7 +405,7 @@ def test_what_is_withheld_is_folded_and_found(browser, tmp_path):
     view.get_by_label(FILTERS["district"]).select_option("18.72")
     assert (few.count(), view.inner_text("#w-count")) == (1, "1")
     view.get_by_role("button", name="Tampilkan semua").click()
-    view.wait_for_function("document.getElementById('f-count').textContent === '15'")
+    view.locator("#f-count:text-is('15')").wait_for()
     view.fill("#f-text", "metro kompetensi")
     assert (few.count(), view.inner_text("#f-count")) == (1, "1")
     view.close()

@@ -227,6 +227,7 @@ def test_an_official_edition_is_sealed_whole(office, batch):
     assert {path.stat().st_mode & 0o222 for path in folder.rglob("*") if path.is_file()} == {0}
 
 
+@pytest.mark.slow
 def test_the_status_may_stand_in_the_workspace(office):
     again = declare_more(office, edition=EDITION, status="resmi", reports=[OPEN])
     assert not [stage for stage in STAGES if again.is_stale(stage)]
@@ -271,6 +272,7 @@ def test_an_official_edition_can_be_compared_and_a_hidden_one_cannot(office, bat
     assert (found.moved, found.differs, found.gone, found.new) == ((), (), (), ())
 
 
+@pytest.mark.slow
 def test_drafts_of_the_same_name_give_way(office, batch):
     assert batch(office, HELD, status="draf")[0] == 1
     assert batch(office, OPEN)[0] == 0
@@ -294,6 +296,7 @@ def test_what_is_official_is_written_once(office, batch):
     assert list_files(office) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, "{"])
 def test_a_lost_manifest_opens_nothing(content, office, batch):
     assert batch(office, OPEN)[0] == 0
@@ -321,6 +324,7 @@ def test_one_held_report_keeps_all_hidden_until_it_is_settled(office, batch):
     assert [path.name for path in reports.iterdir()] == [EDITION]
 
 
+@pytest.mark.slow
 def test_what_could_not_be_checked_holds_an_official_edition_only(office, batch):
     spoil_gate(office, "UNKNOWN")
     assert batch(office, OPEN, edition="uji-coba", status="draf")[0] == 0
@@ -330,6 +334,7 @@ def test_what_could_not_be_checked_holds_an_official_edition_only(office, batch)
     assert batch(office, OPEN)[0] == 0
 
 
+@pytest.mark.slow
 def test_one_failed_report_keeps_all_hidden(office, notebooks, batch):
     notebooks("if assessment == 'KEP':\n    1 / 0")
     code, said, _ = batch(office, OPEN, OTHER)
@@ -337,6 +342,7 @@ def test_one_failed_report_keeps_all_hidden(office, notebooks, batch):
     assert not (office.root / "reports" / EDITION).exists()
 
 
+@pytest.mark.slow
 def test_a_word_that_is_only_told_of_a_draft_fails_an_official_page(office, notebooks, batch):
     notebooks("from IPython.display import HTML, display\ndisplay(HTML('<p>A significant change.</p>'))")
     assert batch(office, OPEN, edition="uji-coba", status="draf")[0] == 0
@@ -351,6 +357,7 @@ def test_too_few_teachers_do_not_stand_in_the_way(office, batch):
     assert index.count('data-status="withheld"') == 1
 
 
+@pytest.mark.slow
 def test_nothing_but_withheld_reports_is_no_edition(office, batch):
     code, said, _ = batch(office, {**OPEN, "minimum": 10_000})
     assert (code, "none of its reports" in said) == (1, True), said
@@ -376,6 +383,7 @@ def test_an_interrupted_edition_goes_on_where_it_was(office):
     assert verify_edition(office.root / "reports" / EDITION) == {"altered": [], "missing": [], "unknown": []}
 
 
+@pytest.mark.slow
 def test_what_was_approved_by_another_is_made_again(office, batch):
     assert batch(office, OPEN, HELD)[0] == 1
     approve(office, who="Pelaksana Tugas")
@@ -383,6 +391,7 @@ def test_what_was_approved_by_another_is_made_again(office, batch):
     assert (code, json.loads(said)["reports"][0]["kept"]) == (0, False)
 
 
+@pytest.mark.slow
 def test_what_an_earlier_attempt_left_is_not_sealed(office, batch):
     assert batch(office, OPEN, OTHER, HELD)[0] == 1
     report_type = office.root / "reports" / f".{EDITION}" / "change"
@@ -393,6 +402,7 @@ def test_what_an_earlier_attempt_left_is_not_sealed(office, batch):
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
 
+@pytest.mark.slow
 def test_an_approval_withdrawn_meanwhile_seals_nothing(office):
     one = wish_for(office, OPEN["report"], OPEN["parameters"], edition=EDITION, status="resmi")
     with pytest.raises(ParameterError):

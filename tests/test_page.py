@@ -385,7 +385,7 @@ def test_notes_on_method_are_numbered_linked_and_led_back_from():
     """Marks get their numbers in the order of reading; one that comes twice leads to one note."""
     text = "## Judul\n\nSatu.[^bh] Dua.[^cr2] Lagi.[^bh]"
     html = render(nbformat.v4.new_markdown_cell(text), results={"figures": [], "text": "[^bh]"})
-    assert re.findall(r'href="#(n\d)"[^>]*>(\d)<', html) == [("n1", "1"), ("n2", "2"), ("n1", "1")]
+    assert re.findall(r'href="#(n\d)"[^>]*>\[(\d)\]<', html) == [("n1", "1"), ("n2", "2"), ("n1", "1")]
     assert re.findall(r'id="(r\d)"', html) == ["r1", "r2"]
     notes = html[html.index('<section class="notes">') :]
     assert notes.index("Benjamini") < notes.index("Satterthwaite")

@@ -117,6 +117,7 @@ def test_the_headline_is_the_published_one_to_the_last_digit(package, rendered):
     assert {figure["name"] for figure in expected["figures"] if figure["value"] is not None} >= HEADLINE
 
 
+@pytest.mark.slow
 def test_a_number_that_differs_is_named_and_rounding_is_not(touched):
     results = json.loads((touched / "expected_results.json").read_text(encoding="utf-8"))
     mean, size = (next(f for f in results["figures"] if f["name"] == name) for name in ("change.mean", "change.d_z"))
@@ -360,6 +361,7 @@ def test_what_cannot_travel_is_refused(rendered, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_package_that_could_make_little_again_is_not_made(rendered, tmp_path):
     """In a small province who was absent is rare in every district: nearly all that coverage counts would be empty."""
     page = find_page(rendered.workspace, "coverage_map/p1-pre_id")
@@ -368,6 +370,7 @@ def test_a_package_that_could_make_little_again_is_not_made(rendered, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_says_how_many_numbers_come_again(rendered, capsys, tmp_path):
     page = find_page(rendered.workspace, "change/ped_p1-pre_p1-post_en")
     folder = tmp_path / "package"

@@ -139,7 +139,7 @@ def _add_notes(page: str, language: Language) -> str:
         names.extend([] if name in names else [name])
         n = names.index(name) + 1
         label = escape(say("method.mark", n=n).said(language))
-        return f'<sup class="ref"><a{anchor} href="#n{n}" aria-label="{label}">{n}</a></sup>'
+        return f'<sup class="ref"><a{anchor} href="#n{n}" aria-label="{label}">[{n}]</a></sup>'
 
     text = NOTE.sub(mark, text)
     if not names:
