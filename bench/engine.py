@@ -87,7 +87,10 @@ def run_loop(folder: Path, report: str) -> None:
 def run_ours(folder: Path, report: str, *, n: int | None = None, workers: int = 1) -> None:
     """`make_reports`, as `bgtk batch` calls it."""
     workspace = open_workspace(folder)
-    wishes = [wish_for(workspace, report, parameters, edition="bench") for parameters in REPORTS[report][:n]]
+    wishes = [
+        wish_for(workspace, report, parameters, edition=f"bench{parameters.get('confidence', '')[2:]}")
+        for parameters in REPORTS[report][:n]
+    ]
     made = make_reports(workspace, wishes, workers=workers, anew=True)
     failed = [one.reason for one in made if one.status == "failed"]
     if failed:
