@@ -102,7 +102,7 @@ def test_expected_gates_of_several_faults_keep_the_worse_state():
 
 
 # Faults whose gates another one closes too: their proof is in `make test-all`.
-ALIKE = {"digits_lost", "month_day_swapped", "undotted_codes", "few_anchors"}
+ALIKE = {"digits_lost", "month_day_swapped", "undotted_codes", "few_anchors", "different_form", "wrong_key"}
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,7 @@ def test_all_that_is_lacking_is_told_at_once(province_copy, batch):
         assert says in told
 
 
+@pytest.mark.slow
 def test_a_description_needs_no_plan(province_copy, notebooks, batch):
     approve(province_copy)
     assert batch(province_copy, {"report": "data_quality"})[0] == 0
