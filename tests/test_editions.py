@@ -18,6 +18,7 @@ from bgtk_lib.engine.wishes import wish_for
 from bgtk_lib.errors import LinkageError, ParameterError
 from bgtk_lib.stages.run import run_stages
 from bgtk_lib.workspace import open_workspace
+from bgtk_lib.workspace.store import write_json
 
 FIRST = {"assessment": "PED", "wave_pre": "p1-pre", "wave_post": "p1-post"}
 PED = {"assessment": "PED", "wave_pre": "p2-pre", "wave_post": "p2-post"}
@@ -179,6 +180,14 @@ def test_a_changed_key_is_told_apart_from_changed_data(edition):
     assert [
         Ground(edition).find_dependencies(one)["key"] for one in others
     ] == before  # the form of the other phase, and what reads no scores
+
+
+def test_the_printed_sum_of_a_key_cannot_be_found_by_trying_keys(edition):
+    """A form of ten items has a million keys: what the page does not tell is in the sum too."""
+    one = wish_for(edition, "change", PED)
+    before = Ground(edition).find_dependencies(one)
+    write_json(edition.folder("identity.json"), {"key_fingerprint": "0" * 16})
+    assert list_differences(before, Ground(edition).find_dependencies(one)) == ["key"]
 
 
 def test_a_dropped_item_is_told_as_key(edition):

@@ -26,8 +26,13 @@ class AnswerKeys:
         self._sums: dict[str, str] = {}
 
     def sum_up(self, selection: Mapping[str, Sequence[str]]) -> str:
-        """Return one SHA-256 of the keys behind the scores that a selection (`Report.selection`) takes in."""
-        return hash_content([self._sum_form(form) for form in self.list_forms(selection)])
+        """Return one SHA-256 of the keys behind the scores that a selection (`Report.selection`) takes in.
+
+        Pages print it, and a short form has few possible keys: what pages do not tell is summed up with it, so that nobody
+        finds the key by trying all.
+        """
+        sums = [self._sum_form(form) for form in self.list_forms(selection)]
+        return hash_content([self.workspace.key_fingerprint, sums])
 
     def list_forms(self, selection: Mapping[str, Sequence[str]]) -> list[str]:
         """Return the forms sat in a selection's waves, of its assessments or forms; none where it names neither."""

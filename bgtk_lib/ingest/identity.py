@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from bgtk_lib.errors import LinkageError
 from bgtk_lib.words import say
 from bgtk_lib.workspace import Workspace
-from bgtk_lib.workspace.store import read_json, write_json
+from bgtk_lib.workspace.store import write_json
 
 KEY_BYTES = 32
 
@@ -53,7 +53,7 @@ def open_key(workspace: Workspace) -> bytes:
         If the key is not the one whose fingerprint the workspace has stored, is lost, or is no key.
     """
     path = workspace.secrets / "key"
-    stored = (read_json(workspace.folder("identity.json")) or {}).get("key_fingerprint")
+    stored = workspace.key_fingerprint
     if not path.is_file():
         if stored:
             raise LinkageError(say("identity.key_lost", name=workspace.declared.name))

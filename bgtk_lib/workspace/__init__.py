@@ -173,6 +173,12 @@ class Workspace:
         """Return what a stage left about itself: its fingerprint, its gates, its counts; empty before it ran."""
         return read_json(self.stage_folder(stage) / "stage.json") or {}
 
+    @property
+    def key_fingerprint(self) -> str | None:
+        """Of the secret key of the pseudonyms; None before one was made. It stands in no report."""
+        found: str | None = (read_json(self.folder("identity.json")) or {}).get("key_fingerprint")
+        return found
+
     def fingerprint(self, stage: str) -> str:
         """Return the fingerprint of everything a stage's output depends on: inputs, rules, code, library versions."""
         content: dict[str, Any] = {"code": code_fingerprint(), "libraries": library_versions(), "stage": stage}
@@ -187,7 +193,7 @@ class Workspace:
             content["mappings"] = hash_files(mappings, base=self.folder("mappings"))
             ledger = self.secrets / "ledger.parquet"
             content["ledger"] = hash_files([ledger], base=self.secrets) if ledger.is_file() else None
-            content["key"] = (read_json(self.folder("identity.json")) or {}).get("key_fingerprint")
+            content["key"] = self.key_fingerprint
         else:
             content["before"] = self.stage_record(STAGES[STAGES.index(stage) - 1]).get("fingerprint")
             decisions = (path for path in self.folder("decisions").glob("*.csv") if path.name != APPROVALS)
