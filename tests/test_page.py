@@ -32,6 +32,7 @@ from bgtk_lib.display.figures import draw_change_by_district, draw_coverage
 from bgtk_lib.display.table import Column, draw_table, write_value
 from bgtk_lib.engine.html import NOTE, render_page
 from bgtk_lib.engine.notebooks import notebooks_folder
+from bgtk_lib.engine.run import refuse_identifiers
 from bgtk_lib.errors import StageError, Text
 from bgtk_lib.findings import Gate
 from bgtk_lib.words import plain
@@ -384,7 +385,7 @@ def test_a_traceback_never_reaches_the_page():
 def test_notes_on_method_are_numbered_linked_and_led_back_from():
     """Marks get their numbers in the order of reading; one that comes twice leads to one note."""
     text = "## Judul\n\nSatu.[^bh] Dua.[^cr2] Lagi.[^bh]"
-    html = render(nbformat.v4.new_markdown_cell(text), results={"figures": [], "text": "[^bh]"})
+    html = render(nbformat.v4.new_markdown_cell(text), passport={"text": "[^bh]"})
     assert re.findall(r'href="#(n\d)"[^>]*>\[(\d)\]<', html) == [("n1", "1"), ("n2", "2"), ("n1", "1")]
     assert re.findall(r'id="(r\d)"', html) == ["r1", "r2"]
     notes = html[html.index('<section class="notes">') :]
@@ -421,3 +422,26 @@ def test_the_index_lists_the_stopped_and_the_failed_with_their_reason():
     assert "10 selesai · 1 ditahan · 1 berhenti · 1 tidak selesai · 2 tidak dibuat" in html
     assert f"dibuat {date(2026, 6, 1).day} Juni 2026" in html
     assert '<form id="filter" hidden' in html
+
+
+# ---------------------------------------------------------------- the last net
+
+
+def draw_words(words):
+    svg = f'<svg><text x="1">{words}</text></svg>'
+    return f'<img alt="Gambar" src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}">'
+
+
+@pytest.mark.parametrize("shape", [str, lambda words: f"<p>{words}.</p>", draw_words])
+@pytest.mark.parametrize(
+    "words", ["3" * 16, "1" * 18, f"{19800101} 200501 1 001", f"08{12} {3456} {7890}", "ani" + "@sekolah.sch.id"]
+)
+def test_an_identifier_is_refused_wherever_it_stands(words, shape):
+    with pytest.raises(StageError):
+        refuse_identifiers(shape(words))
+
+
+def test_numbers_hashes_and_what_is_packed_are_no_identifiers():
+    packed = f'<script type="application/zlib" id="bgtk-results">{"7" * 16}+ab==</script>'
+    for text in ("0.1234567890123456", "a" + "3" * 16, "34.100 guru, 12 sampai 18", packed, draw_words("500,25")):
+        refuse_identifiers(text)

@@ -88,13 +88,15 @@ def list_files(made):
 
 
 def read_all(path):
-    """A file's text with the figures inside it decoded, so that nothing hides in a data address."""
+    """A file's text with its figures and its packed results unpacked, so that nothing hides in them."""
     text = path.read_text(encoding="utf-8")
-    return "\n".join([text, *list_pictures(text.replace('\\"', '"'))])
+    packed = [json.dumps(read_embedded(path)[1])] if 'id="bgtk-results"' in text else []
+    return "\n".join([text, *list_pictures(text.replace('\\"', '"')), *packed])
 
 
 def without_pictures(text):
-    return re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", text)
+    """A file's text without what only a program reads: figures, packed results (as they stand in `results.json`)."""
+    return re.sub(r'(?:data:image/svg\+xml;base64,|id="bgtk-results">)[A-Za-z0-9+/=]+', "", text)
 
 
 # ---------------------------------------------------------------- the files

@@ -1,9 +1,12 @@
-"""What a page carries of itself: its passport and its results as JSON, from which it can be made again."""
+"""What a page carries of itself: its passport and its results, from which it can be made again."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,27 +14,24 @@ from typing import Any
 from bgtk_lib.errors import ParameterError
 from bgtk_lib.words import say
 
-ELEMENT = re.compile(r'<script type="application/json" id="bgtk-(passport|results)">(.*?)</script>', re.DOTALL)
-ABSENT = {"low", "high", "se", "value", "n", "withheld"}  # of a figure: left out where it is null
-EMPTY: dict[str, Any] = {"where": {}}
+ELEMENT = re.compile(r'<script type="application/(?:json|zlib)" id="bgtk-(passport|results)">(.*?)</script>', re.DOTALL)
 
 
 def embed(value: Mapping[str, Any]) -> str:
     """Return JSON that cannot end the element it stands in."""
-    written = json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return _write(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def embed_results(results: Mapping[str, Any]) -> str:
-    """Return `results.json` for a page: each population once, nulls left out; a third of a large page's results."""
-    populations: list[Any] = []
-    figures = []
-    for figure in results.get("figures", []):
-        if figure["population"] not in populations:
-            populations.append(figure["population"])
-        kept = {k: v for k, v in figure.items() if not (v is None and k in ABSENT) and EMPTY.get(k, ()) != v}
-        figures.append({**kept, "population": populations.index(figure["population"])})
-    return embed({**results, "figures": figures, "populations": populations})
+def pack(value: Mapping[str, Any]) -> str:
+    """Return JSON, packed (zlib, base64): the same number stands in it many times, and pages travel by phone.
+
+    Packed, nothing in it can be searched: look it through before.
+    """
+    return base64.b64encode(zlib.compress(_write(value).encode(), 9)).decode()
+
+
+def _write(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False, separators=(",", ":"))
 
 
 def read_page(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -46,10 +46,9 @@ def read_page(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ParameterError(say("file.absent", path=path.name))
     found = dict(ELEMENT.findall(path.read_text(encoding="utf-8", errors="replace")))
     try:
-        passport, results = (json.loads(found[name]) for name in ("passport", "results"))
-        populations = results.pop("populations")
-        empty = {**dict.fromkeys(ABSENT), **EMPTY}
-        figures = [{**empty, **one, "population": populations[one["population"]]} for one in results["figures"]]
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+        passport = json.loads(found["passport"])
+        results = json.loads(zlib.decompress(base64.b64decode(found["results"], validate=True)))
+        figures = [*results["figures"]]
+    except (KeyError, ValueError, TypeError, binascii.Error, zlib.error) as error:
         raise ParameterError(say("reproduce.no_report", path=path.name)) from error
     return passport, {**results, "figures": figures}

@@ -16,7 +16,7 @@ from nbconvert.exporters import HTMLExporter
 from nbconvert.exporters.templateexporter import TemplateExporter
 from nbformat import NotebookNode
 
-from bgtk_lib.engine.embedded import embed, embed_results
+from bgtk_lib.engine.embedded import embed, pack
 from bgtk_lib.engine.listing import TEMPLATE, print_marks, take_words
 from bgtk_lib.errors import Language, StageError
 from bgtk_lib.words import say
@@ -70,7 +70,7 @@ def render_page(
     title : str
         What the browser's tab shows.
     passport, results : mapping
-        Embedded as JSON, ids ``bgtk-passport`` and ``bgtk-results``; `bgtk reproduce` reads them.
+        Embedded, ids ``bgtk-passport`` and ``bgtk-results`` (packed); `bgtk reproduce` reads them.
     marks : sequence of str
         Stand above the page while it is scrolled, and on every printed sheet.
 
@@ -92,7 +92,7 @@ def render_page(
                 "marks": list(marks),
                 "sheet": print_marks(marks),
                 "passport": embed(passport),
-                "results": embed_results(results),
+                "results": pack(results),
                 **take_words(language, "skip", "banner", "unfinished", "footer"),
             }
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import sys
 import time
@@ -22,6 +23,7 @@ from bgtk_lib.engine.html import render_page  # noqa: E402
 from bgtk_lib.engine.lint import refuse_claims  # noqa: E402
 from bgtk_lib.engine.notebooks import notebooks_folder  # noqa: E402
 from bgtk_lib.engine.report import ORDER, Report  # noqa: E402
+from bgtk_lib.engine.visible import PICTURE  # noqa: E402
 from bgtk_lib.engine.warm.kernels import ENGINE  # noqa: E402
 from bgtk_lib.engine.wishes import Wish  # noqa: E402
 from bgtk_lib.errors import FULL, StageError, Text  # noqa: E402
@@ -37,7 +39,8 @@ IDENTIFIER = re.compile(
     r"|[\w.+-]+@[\w-]+\.[\w.]+"  # an e-mail address
 )
 NO_SPACE = re.compile(rf"\[Errno ({'|'.join(str(code) for code in FULL)})\]")
-EMBEDDED = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+")
+PACKED = re.compile(r'(?<=id="bgtk-results">)[A-Za-z0-9+/=]+')  # `results.json`, looked through by itself
+WRITTEN = re.compile(r"<text[^>]*>(.*?)</text>", re.DOTALL)  # in a figure
 
 
 def reopen(workspace: Workspace, wish: Wish, folder: Path | None = None) -> Report:
@@ -96,7 +99,8 @@ def make_report(
             results=results,
             marks=report.marks,
         )
-        refuse_identifiers(page)
+        for text in (page, *((making / name).read_text(encoding="utf-8") for name in ("results.json", "report.ipynb"))):
+            refuse_identifiers(text)
         refuse_claims(
             page,
             language=wish.parameters.language,
@@ -104,14 +108,15 @@ def make_report(
             may_claim=passport["may_claim"],
             refused=("stop", "warn") if wish.official else ("stop",),
         )
-        refuse_identifiers((making / "report.ipynb").read_text(encoding="utf-8"))
         write_text(making / "report.html", page)
     return report
 
 
 def refuse_identifiers(text: str) -> None:
-    """Refuse a page with a run of 16 or 18 digits in it: the last net, for none should come so far (threat P01)."""
-    if IDENTIFIER.search(EMBEDDED.sub("", text)):
+    """Refuse a text with an identifier in it or in its figures: the last net, for none should come so far (threat P01)."""
+    figures = (base64.b64decode(picture).decode() for picture in PICTURE.findall(text))
+    written = (words for figure in figures for words in WRITTEN.findall(figure))
+    if IDENTIFIER.search("\n".join([PACKED.sub("", PICTURE.sub("", text)), *written])):
         raise StageError(say("report.identifier"))
 
 

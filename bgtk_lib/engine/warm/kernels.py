@@ -19,13 +19,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.launcher import launch_kernel
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
@@ -41,6 +45,7 @@ WAYS = ("warm", "spare", "cold")
 CHOICE = "BGTK_KERNELS"  # the environment variable that chooses one of them
 ENGINE = "bgtk"  # its name for Papermill
 TEMPLATE = "bgtk_lib.engine.warm.template"
+AS_KERNELS = ("-Xfrozen_modules=off",)  # which ipykernel asks for; its debugger complains otherwise
 SPARES = 2
 PATIENCE = 60.0  # seconds until a template must have done its imports
 # For a template's imports. Arrow's allocator would start a thread, arithmetic libraries a pool of them.
@@ -111,7 +116,7 @@ class Template:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-m", TEMPLATE, ",".join(modules), str(theirs.fileno())]
+            command = [sys.executable, *AS_KERNELS, "-m", TEMPLATE, ",".join(modules), str(theirs.fileno())]
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**os.environ, **STILL}
             )
@@ -168,7 +173,7 @@ class Spares:
         self._waiting = deque(self._begin() for _ in range(n))
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", TEMPLATE, ",".join(self._modules)]
+        command = [sys.executable, *AS_KERNELS, "-m", TEMPLATE, ",".join(self._modules)]
         process: subprocess.Popen[bytes] = launch_kernel(
             command, stdin=subprocess.PIPE, env={**os.environ, **STILL}, independent=False
         )
@@ -255,6 +260,34 @@ class Provisioner(LocalProvisioner):
         return await super().wait()
 
 
+class Client(AsyncKernelClient):
+    """jupyter-client's, done waiting once the kernel has answered.
+
+    The library's own then listens 0.2 s more, to throw away messages of the start, which nbclient passes over anyway.
+    """
+
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
+        """Wait until the kernel answers, on the channel of its outputs too.
+
+        Raises
+        ------
+        RuntimeError
+            If it died, or did not answer in so many seconds; jupyter-client raises the same.
+        """
+        end = time.monotonic() + timeout if timeout else float("inf")
+        while time.monotonic() < end:
+            self.kernel_info()
+            with suppress(Empty):
+                answer = await self.shell_channel.get_msg(timeout=1)
+                if answer["msg_type"] == "kernel_info_reply":
+                    await self.iopub_channel.get_msg(timeout=0.2)
+                    self._handle_kernel_info_reply(answer)
+                    return
+            if not await self.is_alive():
+                raise RuntimeError("Kernel died before it answered")
+        raise RuntimeError(f"Kernel did not answer in {timeout} seconds")
+
+
 class KernelManager(AsyncKernelManager):
     """A kernel from `Provisioner`, reached over files and not over TCP ports that two reports could grab at once.
 
@@ -265,6 +298,7 @@ class KernelManager(AsyncKernelManager):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.client_factory = Client
         self.kernel_id = str(uuid.uuid4())
         self.provisioner = Provisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
 

@@ -26,21 +26,32 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-KERNEL = (  # what a kernel imports on its way to the first cell
+KERNEL = (  # what a kernel imports on its way to the first cell, and pandas at the first table it reads
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
     "ipykernel.zmqshell",
+    "ipykernel.debugger",
     "IPython.core.completer",
+    "IPython.core.completerlib",
     "IPython.core.pylabtools",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
 )
 LARGEST = 1 << 20  # bytes of an order: folders and environment variables
 
 
-def prepare(modules: list[str]) -> None:
+def prepare(modules: list[str]) -> dict[str, str]:
     """Import what kernels will need, and leave no other trace.
 
     pandas asks while it is imported whether it runs in a kernel, and shows tables otherwise if not: it is told yes.
+
+    Returns
+    -------
+    dict
+        The environment variables that the kernel's own imports added. What the notebooks' imports added is taken back: a
+        cold kernel's notebook starts without it.
     """
+    before = {*os.environ}
     if sys.path and sys.path[0] in ("", str(Path.cwd())):  # `-m` puts the folder here; a kernel puts its own
         del sys.path[0]
     builtins.get_ipython = lambda: SimpleNamespace(kernel=True)  # type: ignore[attr-defined]
@@ -48,10 +59,15 @@ def prepare(modules: list[str]) -> None:
         importlib.import_module("pandas")
     finally:
         del builtins.get_ipython  # type: ignore[attr-defined]
-    for name in (*modules, *KERNEL):
+    for name in modules:
+        importlib.import_module(name)
+    for name in {*os.environ} - before:
+        del os.environ[name]
+    for name in KERNEL:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # what is there now stays shared: no collection of a kernel touches it
+    return {name: value for name, value in os.environ.items() if name not in before}
 
 
 def count_threads() -> int:
@@ -59,19 +75,21 @@ def count_threads() -> int:
     return len([*Path("/proc/self/task").iterdir()])
 
 
-def become_kernel(order: dict[str, Any]) -> NoReturn:
+def become_kernel(order: dict[str, Any], added: dict[str, str]) -> NoReturn:
     """Be the kernel that was ordered, until it is shut down.
 
     Parameters
     ----------
     order : dict
         `arguments` of ipykernel; `cwd`; `env`, which takes the place of the template's own, or None to keep that.
+    added : dict
+        As `prepare` returned it: here too the imports were made.
     """
     code = 1
     try:
         if order["env"] is not None:
             os.environ.clear()
-            os.environ.update(order["env"])
+            os.environ.update({**added, **order["env"]})
             time.tzset()
         os.environ["JPY_PARENT_PID"] = os.environ.get("JPY_PARENT_PID") or str(os.getppid())
         os.chdir(order["cwd"])
@@ -95,7 +113,7 @@ def become_kernel(order: dict[str, Any]) -> NoReturn:
         os._exit(code)  # what the template registered to run at its end is not the kernel's
 
 
-def serve(control: socket.socket) -> None:
+def serve(control: socket.socket, added: dict[str, str]) -> None:
     """Fork a kernel for every order until the other end is closed; then end, and with it every kernel."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt at the terminal is for who ordered
     while message := control.recv(LARGEST):
@@ -108,7 +126,7 @@ def serve(control: socket.socket) -> None:
         if pid == 0:
             control.close()
             _stand_alone()
-            become_kernel(json.loads(message))
+            become_kernel(json.loads(message), added)
         watch = os.pidfd_open(pid)
         socket.send_fds(control, [json.dumps({"pid": pid}).encode()], [watch])
         os.close(watch)
@@ -138,13 +156,13 @@ def _reap() -> bool:
 
 def main(arguments: list[str]) -> None:
     """`template MODULES [SOCKET]`: modules by comma; the number of an open socket to serve on."""
-    prepare([name for name in arguments[0].split(",") if name])
+    added = prepare([name for name in arguments[0].split(",") if name])
     if len(arguments) > 1:
         control = socket.socket(fileno=int(arguments[1]))
         control.send(json.dumps({"pid": os.getpid()}).encode())
-        serve(control)
+        serve(control, added)
     elif order := sys.stdin.buffer.readline():
-        become_kernel(json.loads(order))
+        become_kernel(json.loads(order), added)
 
 
 if __name__ == "__main__":
