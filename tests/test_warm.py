@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -201,7 +202,7 @@ def test_no_file_of_a_kernel_is_left(tmp_path, monkeypatch, usual):
 def test_a_template_that_is_gone_costs_time_and_no_report(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv(CHOICE, "warm")
     source = Template(["json"])
-    monkeypatch.setattr(kernels, "_open_source", lambda *_: source)
+    monkeypatch.setattr(kernels, "open_source", lambda: source)
     os.kill(source.pid, signal.SIGKILL)
     assert told(run(tmp_path, "print(1)")) == "1\n"
     assert "tidak menjawab" in caplog.text
@@ -222,13 +223,34 @@ def test_a_template_with_a_second_thread_is_not_forked(tmp_path, monkeypatch):
 
 def test_a_template_whose_imports_fail_says_so(tmp_path):
     if FORKS:
-        with pytest.raises(StageError, match="does not answer"):
-            Template(["no_such_module"])
+        template = Template(["no_such_module"])
+        for _ in range(2):
+            with pytest.raises(StageError, match="does not answer"):
+                template.start([], cwd=str(tmp_path), env={})
     spares = Spares(["no_such_module"], n=1)
     wait_until(lambda: spares._waiting[0].poll() is not None)
     with pytest.raises(StageError, match="does not answer"):
         spares.start(["-f", "x" * 100_000], cwd=str(tmp_path), env={})
     spares.close()
+
+
+def test_reports_that_want_the_first_kernel_at_once_share_one_source(usual, monkeypatch):
+    made = []
+
+    class Slow:
+        def __init__(self, modules):
+            time.sleep(0.2)
+            made.append(self)
+
+        def close(self):
+            pass
+
+    monkeypatch.setenv(CHOICE, usual)
+    monkeypatch.setattr(kernels, "_sources", {})
+    monkeypatch.setattr(kernels, "Template" if usual == "warm" else "Spares", Slow)
+    with ThreadPoolExecutor(4) as pool:
+        found = [*pool.map(lambda _: kernels.open_source(), range(4))]
+    assert found == made * 4
 
 
 def test_another_way_is_refused_with_the_nearest(monkeypatch):
@@ -284,7 +306,7 @@ def test_a_process_that_ended_is_known_to_have_ended():
 def test_a_template_does_not_grow(tmp_path, monkeypatch):
     monkeypatch.setenv(CHOICE, "warm")
     run(tmp_path, "print(1)")
-    source = kernels._open_source("warm", os.getpid())
+    source = kernels.open_source()
 
     def resident():
         return int(Path(f"/proc/{source.pid}/statm").read_text().split()[1])

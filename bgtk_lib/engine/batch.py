@@ -126,6 +126,8 @@ def make_reports(
     refuse_unready(workspace, wishes)
     ground = Ground(workspace)
     made, wanted = _sort_out(ground, wishes, anew=anew, rehearsing=False)
+    if wanted and executor is None:
+        _begin_imports()
     _note_unmade(ground, wishes, made, wanted)
     number = 0
 
@@ -252,6 +254,13 @@ def _take(future: Any, wish: Wish) -> Made:
     except Exception as error:  # noqa: BLE001 - of whatever kind a lost worker is, the others go on
         return Made(wish=wish, status="failed", page=None, reason=say("report.failed", kind=type(error).__name__))
     return found
+
+
+def _begin_imports() -> None:
+    """Let the source of kernels do its imports while this process does its own."""
+    from bgtk_lib.engine.warm.kernels import open_source  # jupyter-client: not where nothing is made
+
+    open_source()
 
 
 def _make_or_fail(workspace: Workspace, wish: Wish, depends: Mapping[str, str], limit: float | None) -> Made:

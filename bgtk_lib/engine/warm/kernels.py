@@ -24,7 +24,6 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -99,17 +98,12 @@ class Forked:
 
 
 class Template:
-    """A running template, from which kernels are forked.
+    """A running template, from which kernels are forked; its imports go on while its owner does something else.
 
     Parameters
     ----------
     modules : sequence of str
         What it imports before the first kernel.
-
-    Raises
-    ------
-    StageError
-        If it does not come up.
     """
 
     def __init__(self, modules: Sequence[str]) -> None:
@@ -121,11 +115,7 @@ class Template:
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**os.environ, **STILL}
             )
         self._control.settimeout(PATIENCE)
-        try:
-            self._answer()
-        except StageError:
-            self.close()
-            raise
+        self._ready = False
 
     @property
     def pid(self) -> int:
@@ -133,9 +123,16 @@ class Template:
         return self._process.pid
 
     def start(self, arguments: Sequence[str], *, cwd: str, env: dict[str, str]) -> Forked:
-        """Return a kernel forked for these arguments of ipykernel."""
+        """Return a kernel forked for these arguments of ipykernel.
+
+        Raises
+        ------
+        StageError
+            If the template did not come up, has ended, or cannot fork.
+        """
         order = {"arguments": [*arguments], "cwd": cwd, "env": env}
         with self._lock:
+            self._wait_until_ready()
             try:
                 self._control.send(json.dumps(order).encode())
             except OSError as error:
@@ -144,6 +141,15 @@ class Template:
         if "refused" in answer:
             raise StageError(say("warm.threads", n=answer["refused"]))
         return Forked(answer["pid"], watch[0])
+
+    def _wait_until_ready(self) -> None:
+        if not self._ready:
+            try:
+                self._answer()
+            except StageError:
+                self.close()  # the next kernel need not wait as long
+                raise
+            self._ready = True
 
     def _answer(self) -> tuple[dict[str, Any], list[int]]:
         try:
@@ -220,13 +226,24 @@ def choose_way() -> str:
     return "warm" if sys.platform == "linux" and hasattr(os, "pidfd_open") else "spare"
 
 
-@cache
-def _open_source(way: str, owner: int) -> Template | Spares:
-    """Return what this process takes its kernels from; made when the first is wanted, ended with the process."""
-    del owner  # a forked process has its own
-    source = Template(list_modules()) if way == "warm" else Spares(list_modules())
-    atexit.register(source.close)
-    return source
+_sources: dict[tuple[str, int], Template | Spares] = {}
+_opening = threading.Lock()  # two reports may want the first kernel at once
+
+
+def open_source() -> Template | Spares | None:
+    """Return what this process takes its kernels from, None for cold ones; it starts at the first call and ends with us.
+
+    Who calls it early has its imports done by the time of the first kernel.
+    """
+    way = choose_way()
+    if way == "cold":
+        return None
+    mine = (way, os.getpid())  # a forked process has its own
+    with _opening:
+        if mine not in _sources:
+            _sources[mine] = Template(list_modules()) if way == "warm" else Spares(list_modules())
+            atexit.register(_sources[mine].close)
+        return _sources[mine]
 
 
 class Provisioner(LocalProvisioner):
@@ -237,12 +254,11 @@ class Provisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Start the kernel."""
-        way, launcher = choose_way(), "ipykernel_launcher"
-        if way == "cold" or launcher not in cmd:
+        source, launcher = open_source(), "ipykernel_launcher"
+        if source is None or launcher not in cmd:
             return await super().launch_kernel(cmd, **kwargs)
         cwd = str(kwargs.get("cwd") or Path.cwd())
         try:
-            source = _open_source(way, os.getpid())
             process = source.start(cmd[cmd.index(launcher) + 1 :], cwd=cwd, env=kwargs["env"])
         except StageError as error:
             LOG.warning("%s / %s", error.text.id, error.text.en)
