@@ -6,18 +6,20 @@ import contextlib
 import io
 import os
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy loads: two workers with two threads each are slower
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from bgtk_lib import cli
 from bgtk_lib.stages.run import run_stages
 from bgtk_lib.synthetic import Design, write_demo
 from bgtk_lib.workspace import open_workspace
-from bgtk_lib.workspace.store import read_table
+from bgtk_lib.workspace.store import read_json, read_table, write_json
 
 pytest_plugins = ("browsing",)
 FOUR = Design(assessments=("PED", "KEP", "SSL", "MAT"))
@@ -43,13 +45,41 @@ def own_keys(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def small_province(keys, tmp_path_factory):
+def once(keys, tmp_path_factory, worker_id):
+    """A function that gives a copy of a workspace which the first process of the run that needs it has made.
+
+    `make`: takes an empty folder, makes the workspace in it, and returns what is to be told with it, as JSON has it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    together = (base if worker_id == "master" else base.parent) / "once"
+    together.mkdir(exist_ok=True)
+
+    def take(name, make):
+        whole = together / name
+        with FileLock(together / f"{name}.lock"):
+            if not whole.is_dir():
+                making = tmp_path_factory.mktemp(name)
+                (making / "workspace").mkdir()
+                write_json(making / "told.json", make(making / "workspace"))
+                secrets = open_workspace(making / "workspace").secrets
+                shutil.copytree(secrets, making / "keys" / secrets.name)
+                making.rename(whole)
+        shutil.copytree(whole / "keys", keys, dirs_exist_ok=True)
+        copy = shutil.copytree(whole / "workspace", tmp_path_factory.mktemp(name) / "copy")
+        return SimpleNamespace(workspace=open_workspace(copy), told=read_json(whole / "told.json"))
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def small_province(once):
     """A sound province of four assessments after all stages. Read only: who changes it takes `province_copy`."""
-    folder = tmp_path_factory.mktemp("province")
-    write_demo(folder, FOUR)
-    workspace = open_workspace(folder)
-    assert run_stages(workspace) == ["ingest", "check", "review", "score"]
-    return workspace
+
+    def make(folder):
+        write_demo(folder, FOUR)
+        assert run_stages(open_workspace(folder)) == ["ingest", "check", "review", "score"]
+
+    return once("province", make).workspace
 
 
 @pytest.fixture
@@ -60,64 +90,68 @@ def province_copy(small_province, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def rendered(small_province, tmp_path_factory):
+def rendered(small_province, once):
     """The small province with its reports made by one `bgtk run`: workspace, exit code and the JSON it printed."""
-    folder = tmp_path_factory.mktemp("rendered") / "province"
-    shutil.copytree(small_province.root, folder)
-    declared = yaml.safe_load((folder / "workspace.yaml").read_text(encoding="utf-8"))
-    change = {"assessment": "PED", "wave_pre": "p1-pre", "wave_post": "p1-post"}
-    asked = [
-        ("data_quality", {}),
-        ("coverage_map", {"wave": "p1-pre", "denominator": "14398", "denominator_source": "Lampost.co"}),
-        ("change", change),
-    ]
-    declared["reports"] = [
-        {"report": report, "parameters": parameters | {"language": language}}
-        for report, parameters in asked
-        for language in ("id", "en")
-    ] + [{"report": "change", "parameters": change | {"wave_pre": "p2-pre", "wave_post": "p2-post"}}]
-    (folder / "workspace.yaml").write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
-    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()) as told:
-        code = cli.main(["run", "--json", "--workspace", str(folder)])
-    assert code in (0, 1), told.getvalue() + said.getvalue()
-    return SimpleNamespace(workspace=open_workspace(folder), code=code, said=said.getvalue())
+
+    def make(folder):
+        shutil.copytree(small_province.root, folder, dirs_exist_ok=True)
+        declared = yaml.safe_load((folder / "workspace.yaml").read_text(encoding="utf-8"))
+        change = {"assessment": "PED", "wave_pre": "p1-pre", "wave_post": "p1-post"}
+        asked = [
+            ("data_quality", {}),
+            ("coverage_map", {"wave": "p1-pre", "denominator": "14398", "denominator_source": "Lampost.co"}),
+            ("change", change),
+        ]
+        declared["reports"] = [
+            {"report": report, "parameters": parameters | {"language": language}}
+            for report, parameters in asked
+            for language in ("id", "en")
+        ] + [{"report": "change", "parameters": change | {"wave_pre": "p2-pre", "wave_post": "p2-post"}}]
+        (folder / "workspace.yaml").write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
+        with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()) as told:
+            code = cli.main(["run", "--json", "--workspace", str(folder)])
+        assert code in (0, 1), told.getvalue() + said.getvalue()
+        return {"code": code, "said": said.getvalue()}
+
+    made = once("rendered", make)
+    return SimpleNamespace(workspace=made.workspace, **made.told)
 
 
-@pytest.fixture
-def new_workspace(tmp_path, own_keys):
-    """Return a function that writes a workspace of a few files.
+def write_workspace(root, files, mappings, sources, **declared):
+    """Write a workspace of a few files, and return it.
 
     `files`: path under data/raw → text, bytes or a function that writes to the path; `mappings`: name → content;
     `sources`: declarations, of which only what differs from {file: data/raw/<name>} is given; further declarations by
     keyword replace the default ones.
     """
+    for path, content in files.items():
+        target = root / "data" / "raw" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if callable(content):
+            content(target)
+        else:
+            target.write_bytes(content if isinstance(content, bytes) else content.encode())
+    folder = root / "data" / "mappings"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, mapping in mappings.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(mapping), encoding="utf-8")
+    whole = {
+        "name": "small",
+        "institution": {"name": "BGTK"},
+        "data_kind": "synthetic",
+        "sources": sources,
+        "waves": {"pre": {"phase": "I", "occasion": "pre"}, "post": {"phase": "I", "occasion": "post"}},
+        "forms": {"F1": {"assessment": "PED"}},
+        **declared,
+    }
+    (root / "workspace.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+    return open_workspace(root)
 
-    def write(files, mappings, sources, **declared):
-        root = tmp_path / "workspace"
-        for path, content in files.items():
-            target = root / "data" / "raw" / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if callable(content):
-                content(target)
-            else:
-                target.write_bytes(content if isinstance(content, bytes) else content.encode())
-        folder = root / "data" / "mappings"
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, mapping in mappings.items():
-            (folder / f"{name}.yaml").write_text(yaml.safe_dump(mapping), encoding="utf-8")
-        whole = {
-            "name": "small",
-            "institution": {"name": "BGTK"},
-            "data_kind": "synthetic",
-            "sources": sources,
-            "waves": {"pre": {"phase": "I", "occasion": "pre"}, "post": {"phase": "I", "occasion": "post"}},
-            "forms": {"F1": {"assessment": "PED"}},
-            **declared,
-        }
-        (root / "workspace.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
-        return open_workspace(root)
 
-    return write
+@pytest.fixture
+def new_workspace(tmp_path, own_keys):
+    """A function that writes a workspace of a few files, with keys of its own; see `write_workspace`."""
+    return partial(write_workspace, tmp_path / "workspace")
 
 
 def check_accounts(workspace, record):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,17 @@ def _keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def run(name: str, folder: Path) -> Workspace:
-    """Run an example's stages."""
-    workspace = open_workspace(copy_example(name, folder))
-    run_stages(workspace)
-    return workspace
+@pytest.fixture(scope="module")
+def run(_keys: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Workspace]:
+    """Return a function that runs an example's stages, once, and gives its workspace."""
+
+    @cache
+    def run(name: str) -> Workspace:
+        workspace = open_workspace(copy_example(name, tmp_path_factory.mktemp(name)))
+        run_stages(workspace)
+        return workspace
+
+    return run
 
 
 def closed(workspace: Workspace) -> dict[str, list[str]]:
@@ -56,9 +63,8 @@ def closed(workspace: Workspace) -> dict[str, list[str]]:
     return {code: [state] for code, state in worst_states(read_gates(workspace)).items() if state in ("HOLD", "STOP")}
 
 
-def report(name: str, folder: Path) -> tuple[int, dict[str, object], str]:
+def report(home: Path) -> tuple[int, dict[str, object], str]:
     """Make an example's reports; return the exit code, the change results by figure name, and the page."""
-    home = folder / "main" / "examples" / name
     code = main(["run", "--workspace", str(home)])
     page = next(home.glob("reports/draf/change/*/report.html"))
     results = json.loads((page.parent / "results.json").read_text())
@@ -74,16 +80,15 @@ INSTRUMENTS = {"lsat7", "sat12", "hci", "fims", "verbal_aggression"}  # made, an
 
 
 @pytest.mark.parametrize("name", sorted({path.name for path in (ROOT / "examples").iterdir()} - INSTRUMENTS))
-def test_an_example_closes_exactly_the_gates_its_workspace_names(name: str, tmp_path: Path) -> None:
-    workspace = run(name, tmp_path)
+def test_an_example_closes_exactly_the_gates_its_workspace_names(name: str, run: Callable[[str], Workspace]) -> None:
+    workspace = run(name)
     assert closed(workspace) == workspace.declared.expected_gates
     for source in workspace.stage_record("ingest")["sources"]:
         assert source["received"] == source["accepted"] + sum(source["aside"].values())
 
 
-def test_learning_to_learn_gives_the_published_change(tmp_path: Path) -> None:
-    run("learning_to_learn", tmp_path)
-    code, results, page = report("learning_to_learn", tmp_path)
+def test_learning_to_learn_gives_the_published_change(run: Callable[[str], Workspace]) -> None:
+    code, results, page = report(run("learning_to_learn").root)
     found = figures(results)
     assert code == 1  # held by I01
     assert found["change.mean_pre"] == pytest.approx(20.6419, abs=5e-5)
@@ -95,9 +100,8 @@ def test_learning_to_learn_gives_the_published_change(tmp_path: Path) -> None:
     assert "The published file names no school" in page
 
 
-def test_hci_rows_without_an_id_link_by_their_place(tmp_path: Path) -> None:
-    run("hci_retest", tmp_path)
-    code, results, _ = report("hci_retest", tmp_path)
+def test_hci_rows_without_an_id_link_by_their_place(run: Callable[[str], Workspace]) -> None:
+    code, results, _ = report(run("hci_retest").root)
     found = figures(results)
     assert code == 0
     assert found["retest.r"] == pytest.approx(0.770015, abs=5e-7)
@@ -105,9 +109,8 @@ def test_hci_rows_without_an_id_link_by_their_place(tmp_path: Path) -> None:
     assert found["change.mean"] == pytest.approx(0.822222, abs=5e-7)  # retest − test: the direction is the right one
 
 
-def test_pks_undeclared_stops_and_keeps_what_does_not_compare(tmp_path: Path) -> None:
-    run("pks_probability", tmp_path)
-    code, results, page = report("pks_probability", tmp_path)
+def test_pks_undeclared_stops_and_keeps_what_does_not_compare(run: Callable[[str], Workspace]) -> None:
+    code, results, page = report(run("pks_probability").root)
     found = figures(results)
     assert code == 1
     assert (found["pairs.n"], found["leavers.n"]) == (345, 159)
@@ -118,11 +121,15 @@ def test_pks_undeclared_stops_and_keeps_what_does_not_compare(tmp_path: Path) ->
     assert "anchor items" in page
 
 
-def test_pks_declared_parallel_holds_with_the_published_figures(tmp_path: Path) -> None:
+def test_pks_declared_parallel_holds_with_the_published_figures(
+    run: Callable[[str], Workspace], tmp_path: Path
+) -> None:
+    made = run("pks_probability")
     home = copy_example("pks_probability", tmp_path)
-    (home / "data" / "decisions").mkdir()
+    shutil.copytree(made.root / "data", home / "data", dirs_exist_ok=True)
+    (home / "data" / "decisions").mkdir(exist_ok=True)
     (home / "data" / "decisions" / "links.csv").write_text(LINKS)
-    code, results, page = report("pks_probability", tmp_path)
+    code, results, page = report(home)
     found = figures(results)
     states = {gate["code"]: gate["state"] for gate in results["gates"]}  # type: ignore[attr-defined]
     assert (code, states["C01"], states["C09"]) == (1, "HOLD", "HOLD")
@@ -133,8 +140,8 @@ def test_pks_declared_parallel_holds_with_the_published_figures(tmp_path: Path) 
     assert "DRAF" in page
 
 
-def test_registers_are_read_by_rule_not_by_guess(tmp_path: Path) -> None:
-    workspace = run("lampung_registers", tmp_path)
+def test_registers_are_read_by_rule_not_by_guess(run: Callable[[str], Workspace]) -> None:
+    workspace = run("lampung_registers")
     school, population = workspace.read_accepted("school"), workspace.read_accepted("population")
     assert school is not None
     assert population is not None

@@ -8,6 +8,7 @@ import shutil
 import pandas as pd
 import pytest
 import yaml
+from conftest import write_workspace
 
 from bgtk_lib.errors import ParameterError, SchemaError, StageError
 from bgtk_lib.stages.run import run_stages
@@ -307,9 +308,12 @@ MAPPING = {
 KEY = {"table": "key", "columns": {"item_id": "butir", "correct": "kunci"}}
 
 
-@pytest.fixture
-def small(new_workspace):
-    workspace = new_workspace(
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory):
+    """A folder with a workspace after all stages, and its keys. Read only: who changes it takes `small`."""
+    folder = tmp_path_factory.mktemp("once")
+    workspace = write_workspace(
+        folder / "workspace",
         {"pre.csv": EXPORT, "key.csv": "butir,kunci\n1,A\n2,A\n"},
         {"cbt": MAPPING, "key": KEY},
         [
@@ -317,8 +321,16 @@ def small(new_workspace):
             {"name": "key", "file": "data/raw/key.csv", "mapping": "key"},
         ],
     )
-    assert run_stages(workspace) == ["ingest", "check", "review", "score"]
-    return workspace
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BGTK_KEYS", str(folder / "keys"))
+        assert run_stages(workspace) == ["ingest", "check", "review", "score"]
+    return folder
+
+
+@pytest.fixture
+def small(run_once, tmp_path, own_keys):
+    shutil.copytree(run_once / "keys", own_keys)
+    return open_workspace(shutil.copytree(run_once / "workspace", tmp_path / "workspace"))
 
 
 def edit(workspace, path, old, new):
