@@ -1,7 +1,8 @@
 """How much memory a long batch takes: of the process that makes it, of the template, and of each kernel on top of that.
 
-A forked kernel shares the template's pages, so its own memory is what is private to it; of the template its resident memory
-counts. Bars: both processes flat after the first 20 reports, 250 MB a kernel. Linux only.
+A forked kernel shares the template's pages, so its own memory is what is private to it. Of the two processes the resident
+memory counts: a proportional share (``pss``) moves with whatever else on the machine has the same libraries open.
+Bars: both flat after the first 20 reports, 250 MB a kernel. Linux only.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def measure(workspace: Workspace, wishes: Sequence[Wish], *, workers: int) -> di
     def look(_: Any) -> None:
         template = find_template()
         memory = {
-            "caller": psutil.Process().memory_full_info().pss / MB,
+            "caller": psutil.Process().memory_info().rss / MB,
             "template": template.memory_info().rss / MB if template else 0,
         }
         seen.append(memory)
