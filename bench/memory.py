@@ -56,13 +56,14 @@ def list_many(workspace: Workspace, n: int) -> list[Wish]:
     ][:n]
 
 
-def find_template() -> psutil.Process | None:
-    """Return the process from which this one's kernels are forked."""
+def list_templates() -> list[psutil.Process]:
+    """Return the processes from which this one's kernels are forked: one, or two where two workers began at once."""
+    found = []
     for process in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):
             if TEMPLATE in process.cmdline():
-                return process
-    return None
+                found.append(process)
+    return found
 
 
 @contextmanager
@@ -73,8 +74,7 @@ def watch_kernels() -> Iterator[dict[int, float]]:
 
     def look() -> None:
         while not done.wait(EVERY):
-            template = find_template()
-            for kernel in template.children() if template else []:
+            for kernel in itertools.chain.from_iterable(template.children() for template in list_templates()):
                 with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
                     private = kernel.memory_full_info().uss / MB
                     largest[kernel.pid] = max(largest.get(kernel.pid, 0.0), private)
@@ -94,10 +94,9 @@ def measure(workspace: Workspace, wishes: Sequence[Wish], *, workers: int) -> di
     began = time.monotonic()
 
     def look(_: Any) -> None:
-        template = find_template()
         memory = {
             "caller": psutil.Process().memory_info().rss / MB,
-            "template": template.memory_info().rss / MB if template else 0,
+            "template": sum(template.memory_info().rss / MB for template in list_templates()),
         }
         seen.append(memory)
         if len(seen) == SETTLED or len(seen) % 50 == 0:
@@ -115,6 +114,7 @@ def measure(workspace: Workspace, wishes: Sequence[Wish], *, workers: int) -> di
         "seconds": round(time.monotonic() - began),
         "after": {str(n): {k: round(v, 1) for k, v in seen[n - 1].items()} for n in _marks(len(seen))},
         "growth_after_20": {name: round(size, 1) for name, size in growth.items()},
+        "templates": len(list_templates()),
         "kernels_seen": len(largest),
         "largest_private": round(max(largest.values(), default=0.0), 1),
     }
