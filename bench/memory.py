@@ -1,8 +1,8 @@
 """How much memory a long batch takes: of the process that makes it, of the template, and of each kernel on top of that.
 
-A forked kernel shares the template's pages, so its own memory is what is private to it (``smaps_rollup``); of the
-template its resident memory counts. Bars: both processes flat after the first 20 reports, 250 MB a kernel.
-Linux only.
+A forked kernel shares the template's pages, so its own memory is what is private to it. Of the two processes the resident
+memory counts: a proportional share (``pss``) moves with whatever else on the machine has the same libraries open.
+Bars: both flat after the first 20 reports, 250 MB a kernel. Linux only.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from bgtk_lib.engine.batch import make_reports, rehearse
 from bgtk_lib.engine.warm.kernels import TEMPLATE
@@ -32,6 +34,7 @@ from bgtk_lib.workspace.store import write_text
 RESULTS = Path(__file__).parent / "results" / "memory.json"
 SETTLED = 20  # reports after which nothing may grow
 GROWTH, LARGEST = 20.0, 250.0  # MB: what counts as flat, and the most of a kernel
+MB = 1 << 20
 EVERY = 0.2  # seconds between two looks at the kernels
 
 
@@ -53,32 +56,14 @@ def list_many(workspace: Workspace, n: int) -> list[Wish]:
     ][:n]
 
 
-def read_memory(pid: int) -> dict[str, float]:
-    """Return a process's memory in MB: ``rss``, ``pss`` and ``private``; all 0 once it has ended."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
-    except (OSError, UnicodeDecodeError):
-        lines = []
-    found = {name: int(size.split()[0]) / 1024 for name, size in (line.split(":", 1) for line in lines)}
-    private = found.get("Private_Clean", 0.0) + found.get("Private_Dirty", 0.0)
-    return {"rss": found.get("Rss", 0.0), "pss": found.get("Pss", 0.0), "private": private}
-
-
-def list_children(pid: int) -> list[int]:
-    """Return the processes that a process has started and that still run."""
-    found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += map(int, path.read_text(encoding="ascii").split())
-        except OSError:  # the thread ended meanwhile
-            continue
+def list_templates() -> list[psutil.Process]:
+    """Return the processes from which this one's kernels are forked: one, or two where two workers began at once."""
+    found = []
+    for process in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if TEMPLATE in process.cmdline():
+                found.append(process)
     return found
-
-
-def find_template() -> int | None:
-    """Return the process from which this one's kernels are forked."""
-    words = ((pid, Path(f"/proc/{pid}/cmdline")) for pid in list_children(os.getpid()))
-    return next((pid for pid, path in words if path.exists() and TEMPLATE in path.read_text(encoding="utf-8")), None)
 
 
 @contextmanager
@@ -89,9 +74,10 @@ def watch_kernels() -> Iterator[dict[int, float]]:
 
     def look() -> None:
         while not done.wait(EVERY):
-            template = find_template()
-            for pid in list_children(template) if template else []:
-                largest[pid] = max(largest.get(pid, 0.0), read_memory(pid)["private"])
+            for kernel in itertools.chain.from_iterable(template.children() for template in list_templates()):
+                with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                    private = kernel.memory_full_info().uss / MB
+                    largest[kernel.pid] = max(largest.get(kernel.pid, 0.0), private)
 
     watcher = threading.Thread(target=look)
     watcher.start()
@@ -108,10 +94,9 @@ def measure(workspace: Workspace, wishes: Sequence[Wish], *, workers: int) -> di
     began = time.monotonic()
 
     def look(_: Any) -> None:
-        template = find_template()
         memory = {
-            "caller": read_memory(os.getpid())["pss"],
-            "template": read_memory(template)["rss"] if template else 0,
+            "caller": psutil.Process().memory_info().rss / MB,
+            "template": sum(template.memory_info().rss / MB for template in list_templates()),
         }
         seen.append(memory)
         if len(seen) == SETTLED or len(seen) % 50 == 0:
@@ -129,6 +114,7 @@ def measure(workspace: Workspace, wishes: Sequence[Wish], *, workers: int) -> di
         "seconds": round(time.monotonic() - began),
         "after": {str(n): {k: round(v, 1) for k, v in seen[n - 1].items()} for n in _marks(len(seen))},
         "growth_after_20": {name: round(size, 1) for name, size in growth.items()},
+        "templates": len(list_templates()),
         "kernels_seen": len(largest),
         "largest_private": round(max(largest.values(), default=0.0), 1),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -411,16 +412,33 @@ def test_a_rehearsal_of_a_new_edition_leaves_no_trace_in_it(province_copy, noteb
     assert not (province_copy.root / "reports" / "baru").exists()
 
 
+def read_without_times(made):
+    """Every file of every report, without the moment at which the report was made."""
+    found = {}
+    for one in made:
+        time = json.loads((one.page.parent / "passport.json").read_text(encoding="utf-8"))["made"]
+        for path in (one.page.parent / name for name in FILES):
+            found[path] = path.read_text(encoding="utf-8").replace(time, "")
+    return found
+
+
 def test_side_by_side_is_the_same_as_one_by_one(province_copy):
     """The real notebooks, to the byte apart from times."""
     wishes = [wish(province_copy), wish_for(province_copy, "coverage_map", {"wave": "p1-pre"})]
-    found = []
-    for workers in (1, 4):
-        made = make_reports(province_copy, wishes, workers=workers, anew=True)
-        pages = [one.page.read_text(encoding="utf-8") for one in made]
-        times = [json.loads((one.page.parent / "passport.json").read_text(encoding="utf-8"))["made"] for one in made]
-        found.append([page.replace(time, "") for page, time in zip(pages, times, strict=True)])
+    found = [read_without_times(make_reports(province_copy, wishes, workers=n, anew=True)) for n in (1, 4)]
     assert found[0] == found[1]
+
+
+@pytest.mark.slow
+def test_255_side_by_side_are_the_same_as_one_by_one(province_copy):
+    """The list that bench/memory.py makes: a quarter of an hour."""
+    spec = importlib.util.spec_from_file_location("bench_memory", Path(__file__).parents[1] / "bench" / "memory.py")
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    wishes = bench.list_many(province_copy, 255)
+    found = [read_without_times(make_reports(province_copy, wishes, workers=n, anew=True)) for n in (2, 1)]
+    assert len(found[0]) == 255 * len(FILES)
+    assert [path for path, text in found[0].items() if text != found[1][path]] == []
 
 
 # ---------------------------------------------------------------- grids

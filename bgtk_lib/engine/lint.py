@@ -286,7 +286,9 @@ def _quotes(text: str, value: float, language: Language, *, but: Iterable[float]
     return None
 
 
-@lru_cache(maxsize=20_000)  # a page's sentences are held against all its figures: half of a report's time without
+# A page's sentences are held against all its figures: half of a report's time without. Room for a few pages (36 to 1,200
+# numbers each): no page needs another's, and a long batch only grew by them.
+@lru_cache(maxsize=4_000)
 def _write(value: float, language: Language, places: int) -> str:
     return number(value, language, places)
 
