@@ -431,7 +431,7 @@ def test_side_by_side_is_the_same_as_one_by_one(province_copy):
 
 @pytest.mark.slow
 def test_255_side_by_side_are_the_same_as_one_by_one(province_copy):
-    """The list that bench/memory.py makes: a quarter of an hour."""
+    """The list that bench/memory.py makes; 22 minutes on a busy machine."""
     spec = importlib.util.spec_from_file_location("bench_memory", Path(__file__).parents[1] / "bench" / "memory.py")
     bench = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bench)
