@@ -25,6 +25,11 @@ pytest_plugins = ("browsing",)
 FOUR = Design(assessments=("PED", "KEP", "SSL", "MAT"))
 
 
+def pytest_collection_modifyitems(items):
+    """Put the tests that need the made-up province first: while one process makes it, others have something to do."""
+    items.sort(key=lambda item: "small_province" not in item.fixturenames)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def keys(tmp_path_factory):
     """The folder of the pseudonym keys: never the user's own."""
