@@ -35,7 +35,7 @@ state = {
     "pandas": {name: repr(pd.get_option(name)) for name in ("display.max_columns", "display.width", "mode.sim_interactive")},
     "rc": {name: repr(value) for name, value in mpl.rcParams.items()},
     "folder": os.getcwd(), "path": sys.path, "argv": sys.argv[:1],
-    "env": {k: v for k, v in os.environ.items() if not k.startswith(("JPY_", "PYTEST", "BGTK_KERNELS", "OMP", "OPENBLAS", "ARROW_"))},
+    "env": {k: v for k, v in os.environ.items() if not k.startswith(("JPY_", "PYTEST", "BGTK_KERNELS", "OMP", "OPENBLAS", "ARROW_", "JE_"))},
     "sum": pd.DataFrame.sum.__module__, "builtins": sorted(n for n in vars(builtins) if not n.startswith("_")),
     "filters": len(warnings.filters) > 0, "main": sorted(n for n in vars(sys.modules["__main__"]) if n.startswith("left")),
     "signals": [str(signal.getsignal(s)) for s in (signal.SIGTERM, signal.SIGCHLD)], "umask": os.umask(0o022),

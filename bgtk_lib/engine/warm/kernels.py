@@ -47,9 +47,10 @@ TEMPLATE = "bgtk_lib.engine.warm.template"
 AS_KERNELS = ("-Xfrozen_modules=off",)  # which ipykernel asks for; its debugger complains otherwise
 SPARES = 2
 PATIENCE = 60.0  # seconds until a template must have done its imports
-# For a template's imports. Arithmetic libraries would start a pool of threads; Arrow's own allocators a thread, and they
-# keep 50 MB a kernel that are not in use.
+# For a template's imports. One of Arrow's allocators would start a thread, arithmetic libraries a pool of them; the other
+# keeps 50 MB a kernel that are not in use.
 STILL = {
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
