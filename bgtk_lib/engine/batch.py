@@ -261,7 +261,7 @@ def _take(future: Any, wish: Wish) -> Made:
 def _begin() -> None:
     """Let the source of kernels do its imports while this process does its own; keep a long batch from growing.
 
-    Arrow's own allocator keeps what many threads in turn once took, 40 MB in 255 reports; the system's does not.
+    Arrow's own allocator reserves memory that nothing lives in: 40 MB more in one batch of 255.
     """
     from bgtk_lib.engine.warm.kernels import open_source  # jupyter-client: not where nothing is made
 
